@@ -1,0 +1,332 @@
+"""Every error that a caller can meet, in one tree.
+
+    AdapterError                      500 internal_error
+    ├── BadRequest                    400 bad_request
+    │   ├── InvalidParameter          400 invalid_parameter
+    │   │   └── UnknownParameter      400 unknown_parameter
+    │   ├── InvalidCursor             400 invalid_cursor
+    │   ├── InvalidBody               400 invalid_body
+    │   └── InvalidTarget             400 invalid_target
+    ├── Unauthorized                  401 unauthorized
+    │   └── NeedsReauth               401 needs_reauth
+    ├── Forbidden                     403 forbidden
+    │   ├── InsufficientScope         403 insufficient_scope
+    │   └── WrongAccount              403 wrong_account
+    ├── NotFound                      404 not_found
+    │   └── AccountNotFound           404 account_not_found
+    ├── MethodNotAllowed              405 method_not_allowed
+    ├── Conflict                      409 conflict
+    ├── PayloadTooLarge               413 payload_too_large
+    ├── UriTooLong                    414 uri_too_long
+    ├── Unprocessable                 422 unprocessable
+    ├── TooManyRequests               429 rate_limited
+    ├── HeadersTooLarge               431 headers_too_large
+    ├── RemoteError                   the provider's own status, remote_error
+    │   ├── RemoteUnauthorized        401 remote_unauthorized
+    │   ├── RemoteForbidden           403 remote_forbidden
+    │   ├── RemoteNotFound            404 remote_not_found
+    │   └── RemoteRateLimited         429 remote_rate_limited
+    ├── UpstreamFailure               502 upstream_failure
+    │   ├── UpstreamUnreachable       502 upstream_unreachable
+    │   ├── UpstreamNonsense          502 upstream_nonsense
+    │   └── UpstreamTimeout           504 upstream_timeout
+    ├── Unavailable                   503 unavailable
+    │   ├── AccountBlocked            503 account_blocked
+    │   ├── DirectoryGathering        503 directory_gathering
+    │   └── StorageUnavailable        503 storage_unavailable
+    └── StartupError                  a refusal to start
+        ├── ConfigError               a setting that cannot be used
+        └── DeclarationError          a mapping file that cannot be used, with file and path
+
+A class's docstring is its default message: what happened, and what to do about it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class AdapterError(Exception):
+    """Something went wrong inside the adapter; the request id leads to the log line that says what."""
+
+    status: int = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Sequence[Mapping[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`details` say where, what and what was expected; `headers` travel with the answer."""
+        self.message = message or " ".join((type(self).__doc__ or "").split())
+        self.details = list(details or ())
+        self.headers = dict(headers or {})
+        super().__init__(self.message)
+
+    def extra(self) -> dict[str, Any]:
+        """Fields that this kind of error adds to the body."""
+        return {}
+
+
+class BadRequest(AdapterError):
+    """The request can't be understood; correct it and send it again."""
+
+    status = 400
+    code = "bad_request"
+
+
+class InvalidParameter(BadRequest):
+    """A query parameter has a value that can't be used."""
+
+    code = "invalid_parameter"
+
+
+class UnknownParameter(InvalidParameter):
+    """A query parameter is not known here; a mistyped filter must not widen an answer."""
+
+    code = "unknown_parameter"
+
+
+class InvalidCursor(BadRequest):
+    """The cursor is not one of this list's; begin again without `next_cursor`."""
+
+    code = "invalid_cursor"
+
+
+class InvalidBody(BadRequest):
+    """The request body can't be read; send a JSON object as `application/json`."""
+
+    code = "invalid_body"
+
+
+class InvalidTarget(BadRequest):
+    """The path could lead somewhere else than it says, so nothing was sent; use a plain, normalised path."""
+
+    code = "invalid_target"
+
+
+class Unauthorized(AdapterError):
+    """No valid token came with the request; send `Authorization: Bearer <token>`."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class NeedsReauth(Unauthorized):
+    """The stored credential is no longer accepted; reconnect the account."""
+
+    code = "needs_reauth"
+
+
+class Forbidden(AdapterError):
+    """This token may not do that."""
+
+    status = 403
+    code = "forbidden"
+
+
+class InsufficientScope(Forbidden):
+    """The token's scopes don't cover this request; mint one with the scope that `details` names."""
+
+    code = "insufficient_scope"
+
+
+class WrongAccount(Forbidden):
+    """This token belongs to another integrated account than the one named."""
+
+    code = "wrong_account"
+
+
+class NotFound(AdapterError):
+    """There is nothing at this address."""
+
+    status = 404
+    code = "not_found"
+
+
+class AccountNotFound(NotFound):
+    """No integrated account has this id; `GET /integrated-account` lists those that exist."""
+
+    code = "account_not_found"
+
+
+class MethodNotAllowed(AdapterError):
+    """This address does not take that method; the `Allow` header names those it takes."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class Conflict(AdapterError):
+    """The request contradicts the present state."""
+
+    status = 409
+    code = "conflict"
+
+
+class PayloadTooLarge(AdapterError):
+    """The request body is larger than this deployment takes."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class UriTooLong(AdapterError):
+    """The path or query is longer than this deployment takes."""
+
+    status = 414
+    code = "uri_too_long"
+
+
+class Unprocessable(AdapterError):
+    """The request is well formed but can't be carried out; `details` say why."""
+
+    status = 422
+    code = "unprocessable"
+
+
+class TooManyRequests(AdapterError):
+    """The request budget is used up; wait as long as `Retry-After` says."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class HeadersTooLarge(AdapterError):
+    """The request headers are larger than this deployment takes."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class RemoteError(AdapterError):
+    """The provider refused the request; `raw_response` holds its own words."""
+
+    code = "remote_error"
+
+    def __init__(
+        self,
+        status: int,
+        message: str | None = None,
+        *,
+        remote_id: str | None = None,
+        raw: Any = None,
+        insight: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`remote_id` is the provider's error id, `raw` its decoded body, `insight` what to do about it."""
+        super().__init__(message, headers=headers)
+        self.status = status
+        self.remote_id = remote_id
+        self.raw = raw
+        self.insight = dict(insight or {})
+
+    def extra(self) -> dict[str, Any]:
+        return {
+            "truto_is_remote_error": True,
+            "raw_response": self.raw,
+            **({"truto_error_insight": self.insight} if self.insight else {}),
+        }
+
+
+class RemoteUnauthorized(RemoteError):
+    """The provider does not accept the stored credential."""
+
+    code = "remote_unauthorized"
+
+
+class RemoteForbidden(RemoteError):
+    """The stored credential may not do that at the provider; `truto_error_insight` names a missing scope if known."""
+
+    code = "remote_forbidden"
+
+
+class RemoteNotFound(RemoteError):
+    """The provider has nothing at that address, or hides it from this credential."""
+
+    code = "remote_not_found"
+
+
+class RemoteRateLimited(RemoteError):
+    """The provider's request budget for this account is used up; wait as long as `Retry-After` says."""
+
+    code = "remote_rate_limited"
+
+
+class UpstreamFailure(AdapterError):
+    """The provider did not give an answer that can be used."""
+
+    status = 502
+    code = "upstream_failure"
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    """The provider can't be reached; try again later."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamNonsense(UpstreamFailure):
+    """The provider's answer can't be read; nothing was concluded from it."""
+
+    code = "upstream_nonsense"
+
+
+class UpstreamTimeout(UpstreamFailure):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class Unavailable(AdapterError):
+    """This can't be answered at the moment; try again later."""
+
+    status = 503
+    code = "unavailable"
+
+
+class AccountBlocked(Unavailable):
+    """The integrated account is blocked; `PATCH /integrated-account/{id}` with `is_blocked: false` unblocks it."""
+
+    code = "account_blocked"
+
+
+class DirectoryGathering(Unavailable):
+    """The directory is still being gathered; ask again after `Retry-After`, or with `allow_partial=true`."""
+
+    code = "directory_gathering"
+
+
+class StorageUnavailable(Unavailable):
+    """The database can't be reached; nothing was changed."""
+
+    code = "storage_unavailable"
+
+
+class StartupError(AdapterError):
+    """The adapter can't start."""
+
+    code = "startup_error"
+
+
+class ConfigError(StartupError):
+    """A setting can't be used."""
+
+    code = "config_error"
+
+
+class DeclarationError(StartupError):
+    """A mapping file can't be used."""
+
+    code = "declaration_error"
+
+    def __init__(self, file: str, path: str, found: str, known: Sequence[str] = ()) -> None:
+        """`path` leads to the fault inside the file (`sources[0].fields.id`), `known` lists what could stand there."""
+        hint = f"; known here: {', '.join(known)}" if known else ""
+        super().__init__(f"{file}: {path or 'the file'}: {found}{hint}")
+        self.file = file
+        self.path = path
+        self.found = found
+        self.known = tuple(known)
