@@ -1,0 +1,54 @@
+"""Opaque cursors: authenticated, and bound to the list that they belong to."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from adapter.errors import InvalidCursor
+
+_MAC_BYTES = 16
+_MAX_CHARS = 8192
+
+
+class Cursors:
+    """Seals a place in a list so that it comes back unchanged, and to the same list only.
+
+    `keys` are 32 bytes each: the first signs, all verify, so that cursors outlive a key rotation.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            raise ValueError("cursors need at least one key")
+        self._keys = tuple(keys)
+
+    def seal(self, bound_to: str, payload: Any) -> str:
+        """`payload` (anything JSON) as URL-safe text; `bound_to` names account, resource and filters."""
+        body = msgspec.json.encode(payload)
+        return base64.urlsafe_b64encode(_mac(self._keys[0], bound_to, body) + body).rstrip(b"=").decode()
+
+    def open(self, bound_to: str, cursor: str) -> Any:
+        """What was sealed; InvalidCursor for any text that this list did not give out."""
+        raw = _decode(cursor)
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not any(hmac.compare_digest(mac, _mac(key, bound_to, body)) for key in self._keys):
+            raise InvalidCursor
+        return msgspec.json.decode(body)
+
+
+def _mac(key: bytes, bound_to: str, body: bytes) -> bytes:
+    return hmac.new(key, bound_to.encode() + b"\0" + body, sha256).digest()[:_MAC_BYTES]
+
+
+def _decode(cursor: str) -> bytes:
+    if len(cursor) > _MAX_CHARS:
+        raise InvalidCursor
+    try:
+        text = cursor.encode("ascii")
+        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error, ValueError):
+        raise InvalidCursor from None
