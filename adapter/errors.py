@@ -19,6 +19,7 @@
     ├── PayloadTooLarge               413 payload_too_large
     ├── UriTooLong                    414 uri_too_long
     ├── Unprocessable                 422 unprocessable
+    │   └── InvalidCredential         422 invalid_credential
     ├── TooManyRequests               429 rate_limited
     ├── HeadersTooLarge               431 headers_too_large
     ├── RemoteError                   the provider's own status, remote_error
@@ -33,6 +34,7 @@
     ├── Unavailable                   503 unavailable
     │   ├── AccountBlocked            503 account_blocked
     │   ├── DirectoryGathering        503 directory_gathering
+    │   ├── KeyLost                   503 key_lost
     │   └── StorageUnavailable        503 storage_unavailable
     └── StartupError                  a refusal to start
         ├── ConfigError               a setting that cannot be used
@@ -186,6 +188,20 @@ class Unprocessable(AdapterError):
     code = "unprocessable"
 
 
+class InvalidCredential(Unprocessable):
+    """The provider does not accept this credential, so nothing was kept; check it, or make a new one."""
+
+    code = "invalid_credential"
+
+    def __init__(self, message: str | None = None, *, raw: Any = None) -> None:
+        """`raw` is the provider's decoded body."""
+        super().__init__(message)
+        self.raw = raw
+
+    def extra(self) -> dict[str, Any]:
+        return {"truto_is_remote_error": True, "raw_response": self.raw}
+
+
 class TooManyRequests(AdapterError):
     """The request budget is used up; wait as long as `Retry-After` says."""
 
@@ -297,6 +313,12 @@ class DirectoryGathering(Unavailable):
     """The directory is still being gathered; ask again after `Retry-After`, or with `allow_partial=true`."""
 
     code = "directory_gathering"
+
+
+class KeyLost(Unavailable):
+    """The key that sealed this credential is not in ADAPTER_SECRET_KEYS; put it back, or reconnect the account."""
+
+    code = "key_lost"
 
 
 class StorageUnavailable(Unavailable):

@@ -1,0 +1,83 @@
+"""The tables as this version reads them; `migrations/` holds how they came to be, and a test compares the two."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment with its zone on both engines: SQLite keeps none, so it is stored and read as UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+ACCOUNTS = sa.Table(
+    "integrated_accounts",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("tenant_id", sa.String(256), nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("is_blocked", sa.Boolean, nullable=False),
+    sa.Column("authentication_method", sa.String(16), nullable=False),
+    sa.Column("context", sa.JSON, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("missing_scopes", sa.JSON, nullable=False),
+    sa.Column("identity_id", sa.Text),
+    sa.Column("identity_email", sa.Text),
+    sa.Column("identity_name", sa.Text),
+    sa.Column("last_error", sa.JSON(none_as_null=True)),
+    sa.Column("last_forbidden_error", sa.JSON(none_as_null=True)),
+    sa.Column("unified_model_override", sa.JSON(none_as_null=True)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    # One connection a tenant and provider account; without an identity (not shown to every credential) any number.
+    sa.UniqueConstraint("tenant_id", "identity_id"),
+)
+
+CREDENTIALS = sa.Table(
+    "credentials",
+    METADATA,
+    sa.Column("account_id", sa.ForeignKey(ACCOUNTS.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+TOKENS = sa.Table(
+    "tokens",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(256)),
+    sa.Column("tenant_id", sa.String(256)),
+    sa.Column("account_id", sa.ForeignKey(ACCOUNTS.c.id, ondelete="CASCADE"), index=True),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created_by", sa.String(64)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime, index=True),
+    sa.Column("revoked_at", UtcDateTime),
+    sa.Column("last_used_at", UtcDateTime),
+)
