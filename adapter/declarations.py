@@ -4,9 +4,9 @@ Each refusal is a DeclarationError with the file, the path inside it, what was f
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -18,6 +18,7 @@ T = TypeVar("T")
 _MAX_BYTES = 1024 * 1024
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_STEP = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 
 class _Loader(yaml.SafeLoader):
@@ -75,61 +76,60 @@ def decode(data: Any, into: type[T], file: str, at: str = "") -> T:
 
 def _refusal(text: str, into: Any, data: Any, file: str, at: str) -> DeclarationError:
     match = _AT.search(text)
-    path = (match["path"] if match else "$").removeprefix("$").removeprefix(".")
+    path, kind = _locate(into, data, _STEP.findall(match["path"].removeprefix("$")) if match else [])
     found = _AT.sub("", text)
     unknown = _UNKNOWN.match(found)
-    known = _words(_type_at(into, path)) if unknown else []
     if unknown:
         found = f"unknown word `{unknown['name']}`"
-    full = ".".join(part for part in (at, _named(path, data)) if part).replace(".[", "[")
-    return DeclarationError(file, full, found, known)
+    full = ".".join(part for part in (at, path) if part).replace(".[", "[")
+    return DeclarationError(file, full, found, _words(kind) if unknown else [])
 
 
-def _type_at(into: Any, path: str) -> Any:
-    """The struct type that a msgspec error path (`sources[0].fields[...]`) leads to, as far as types can tell."""
-    here = into
-    for step in re.findall(r"\[[^\]]*\]|[^.\[\]]+", path):
-        here = _step(_struct_in(here) or here, step)
-    return _struct_in(here)
+def _locate(kind: Any, data: Any, steps: Sequence[str]) -> tuple[str, Any]:
+    """The path as a reader of the file would write it, and the type that is expected there.
+
+    msgspec writes `[...]` for some key of a mapping: the one whose value can't be decoded is meant.
+    """
+    if not steps:
+        return "", kind
+    name, below = _descend(kind, data, steps[0])
+    value = data.get(name) if isinstance(data, Mapping) else data[name] if isinstance(data, list) else None
+    rest, last = _locate(below, value, steps[1:])
+    step = f"[{name}]" if isinstance(name, int) else str(name)
+    return f"{step}.{rest}".rstrip(".").replace(".[", "["), last
 
 
-def _step(here: Any, step: str) -> Any:
+def _descend(kind: Any, data: Any, step: str) -> tuple[str | int, Any]:
+    if step == "[...]":
+        inner = _part(kind, dict)
+        value_type = (get_args(inner) or (Any, Any))[-1]
+        return next((key for key, value in data.items() if not _fits(value, value_type)), step), value_type
     if step.startswith("["):
-        args = get_args(here)
-        return args[-1] if args else here
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(here)} if _is_struct(here) else {}
-    kind = fields.get(step, here)
-    return next((part for part in get_args(kind) if get_args(part)), kind)
+        return int(step[1:-1]), (get_args(_part(kind, list)) or (Any,))[0]
+    struct = _part(kind, msgspec.Struct)
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)} if struct else {}
+    return step, fields.get(step, Any)
 
 
-def _struct_in(kind: Any) -> Any:
-    if _is_struct(kind):
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _part(kind: Any, wanted: type) -> Any:
+    """The part of a type (inside Annotated, or one of a union) that is a list, a dict or a struct."""
+    origin = get_origin(kind) or kind
+    if isinstance(origin, type) and issubclass(origin, wanted):
         return kind
-    return next((part for part in get_args(kind) if _is_struct(part)), None)
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    return next((found for arg in get_args(kind) if (found := _part(arg, wanted)) is not None), None)
 
 
 def _words(kind: Any) -> list[str]:
-    return [field.encode_name for field in msgspec.structs.fields(kind)] if _is_struct(kind) else []
-
-
-def _named(path: str, data: Any) -> str:
-    """msgspec writes `[...]` for a mapping's key; name the keys where there is only one candidate."""
-    if "[...]" not in path:
-        return path
-    head, _, tail = path.partition("[...]")
-    here = data
-    for step in re.findall(r"\[(\d+)\]|([^.\[\]]+)", head):
-        key: Any = int(step[0]) if step[0] else step[1]
-        try:
-            here = here[key]
-        except (KeyError, IndexError, TypeError):
-            return path
-    keys = list(here) if isinstance(here, Mapping) else []
-    return f"{head}.{keys[0]}{tail}".lstrip(".") if len(keys) == 1 else f"{head}{{{'|'.join(map(str, keys))}}}{tail}"
+    struct = _part(kind, msgspec.Struct)
+    return [field.encode_name for field in msgspec.structs.fields(struct)] if struct else []
 
 
 def _kind(data: Any) -> str:

@@ -1,0 +1,210 @@
+"""One gather: the units that a resource is made of, read from the roots down, each as soon as its parent is there.
+
+Nothing waits for what it does not hang on, so that a gather takes as long as its requests do, many at a time.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from adapter.directory.proof import prove
+from adapter.directory.units import AccountUnits, Client, Missing, State
+from adapter.errors import RemoteForbidden, RemoteNotFound
+from adapter.mapping.engine import Instance
+from adapter.mapping.model import Model, Unit
+from adapter.mapping.schema import Place
+
+Lineage = Mapping[str, Any]
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """A list that is about some places only needs the units of these."""
+
+    place: Place
+    ids: frozenset[str]
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit's state together with the records that it hangs on."""
+
+    unit: Unit
+    lineage: Lineage
+    state: State
+    distrusted: bool = False
+    """The unit proved wrong, or does not exist: other units are read instead of it."""
+
+    def instance(self) -> Instance:
+        return Instance(
+            unit=self.unit.name, path=self.state.path, lineage=self.lineage, records=self.state.records or ()
+        )
+
+    def missing(self) -> Missing | None:
+        error = self.state.error
+        if error is None or self.distrusted:
+            return None
+        return Missing(
+            unit=self.unit.name,
+            reason=_reason(error),
+            message=error.message,
+            place={name: _named(record) for name, record in self.lineage.items()},
+            scopes=self.unit.scopes if _reason(error) == "missing_scope" else (),
+        )
+
+
+class Gather:
+    """Reads the named units, and whatever these hang on, at most `max_age` seconds old."""
+
+    def __init__(
+        self,
+        model: Model,
+        units: AccountUnits,
+        client: Client,
+        names: Sequence[str],
+        *,
+        scope: Scope | None = None,
+        max_age: float = 60.0,
+    ) -> None:
+        self._model = model
+        self._units = units
+        self._client = client
+        self._scope = scope
+        self._max_age = max_age
+        self._running: dict[str, asyncio.Task[list[Read]]] = {}
+        self._begun: dict[str, tuple[Unit, Lineage]] = {}
+        self.names = tuple(name for name in names if self._wanted(model.units[name]))
+        self.done: dict[str, list[Read]] = {name: [] for name in self.names}
+        """What has been read so far, by unit name; complete once `run` has returned."""
+        self.begun_at = units.now()
+        self._costs: dict[str, int] = {}
+
+    @property
+    def cost(self) -> int:
+        """Upstream requests that this gather has needed so far."""
+        return sum(self._costs.values())
+
+    async def run(self) -> None:
+        """Read everything. The first lasting failure of a request ends the gather; the units already read are kept."""
+        tasks = [self._unit(name) for name in self.names]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in self._running.values():
+                task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def reads(self) -> list[Read]:
+        """In a settled order, whatever arrived first: by unit as declared, then by path."""
+        return [read for name in self.names for read in sorted(self.done[name], key=lambda read: read.state.path)]
+
+    def pending(self) -> list[Missing]:
+        """What is still under way, for an answer that does not wait for it."""
+        return [
+            Missing(
+                unit=unit.name,
+                reason="gathering",
+                message="is still being read; ask again",
+                place={name: _named(record) for name, record in lineage.items()},
+            )
+            for unit, lineage in self._begun.values()
+        ]
+
+    # --- from the roots down
+
+    def _wanted(self, unit: Unit) -> bool:
+        return self._scope is None or self._scope.place in unit.places or unit.lists == self._scope.place
+
+    def _unit(self, name: str) -> asyncio.Task[list[Read]]:
+        if name not in self._running:
+            self._running[name] = asyncio.create_task(self._read_all(self._model.units[name]))
+        return self._running[name]
+
+    async def _read_all(self, unit: Unit) -> list[Read]:
+        return list(await _all(self._read(unit, chain) for chain in await self._chains(unit)))
+
+    async def _read(self, unit: Unit, lineage: Lineage) -> Read:
+        path = unit.path(lineage)
+        self._begun[path] = (unit, lineage)
+        read = await self._trusted(unit, lineage, await self._state(unit, path))
+        del self._begun[path]
+        if unit.name in self.done:
+            self.done[unit.name].append(read)
+        return read
+
+    async def _state(self, unit: Unit, path: str) -> State:
+        state = await self._units.read(unit, path, self._client, self._max_age)
+        if state.fetched_at >= self.begun_at:
+            self._costs[path] = state.cost
+        return state
+
+    async def _trusted(self, unit: Unit, lineage: Lineage, state: State) -> Read:
+        if unit.proof is None:
+            return Read(unit=unit, lineage=lineage, state=state)
+        if isinstance(state.error, RemoteNotFound):
+            return Read(unit=unit, lineage=lineage, state=state, distrusted=True)
+        proved = await prove(self._model, unit, lineage, state, self._units, self._state)
+        return Read(unit=unit, lineage=lineage, state=state, distrusted=not proved)
+
+    async def _chains(self, unit: Unit) -> list[Lineage]:
+        """The chains of parent records that the unit is read for, each once."""
+        if unit.when_any and not await self._any(*unit.when_any):
+            return []
+        if unit.parent is None:
+            return [{}]
+        parents = await self._parents(unit)
+        chains = [chain for read in parents for chain in _below(unit, read)]
+        if unit.unless_among:
+            name, expression = unit.unless_among
+            known = {record["id"] for record in await self._known(name)}
+            chains = [chain for chain in chains if expression(chain) not in known]
+        return list({unit.path(chain): chain for chain in reversed(chains) if self._in_scope(unit, chain)}.values())[::-1]
+
+    async def _parents(self, unit: Unit) -> list[Read]:
+        if unit.instead_of is None:
+            return [read for reads in await _all(self._unit(name) for name in unit.parents) for read in reads]
+        fallen = [read.lineage for read in await self._unit(unit.instead_of) if read.distrusted]
+        pairs = [(self._model.units[name], lineage) for name in unit.parents for lineage in fallen]
+        return list(await _all(self._read(parent, lineage) for parent, lineage in pairs))
+
+    async def _known(self, name: str) -> list[Any]:
+        """Every record that goes by a name, whichever unit lists it."""
+        lists = dict.fromkeys(u for unit in self._model.units.values() if unit.parent == name for u in unit.parents)
+        return [record for reads in await _all(self._unit(u) for u in lists) for read in reads for record in _records(read)]
+
+    async def _any(self, name: str, expression: Any) -> bool:
+        return any(expression({name: record}) for record in await self._known(name))
+
+    def _in_scope(self, unit: Unit, chain: Lineage) -> bool:
+        expression = unit.places.get(self._scope.place) if self._scope else None
+        return self._scope is None or expression is None or expression(chain) in self._scope.ids
+
+
+def _below(unit: Unit, parent: Read) -> Iterable[Lineage]:
+    above = {name: record for name, record in parent.lineage.items() if name in unit.lineage}
+    assert unit.parent is not None
+    for record in _records(parent):
+        chain = {**above, unit.parent: record}
+        if unit.where is None or unit.where(chain):
+            yield chain
+
+
+def _records(read: Read) -> Iterable[Any]:
+    """The records that have an id to hang anything on; others can't be addressed."""
+    return (record for record in read.state.records or () if isinstance(record, dict) and record.get("id"))
+
+
+async def _all(awaitables: Iterable[Any]) -> Sequence[Any]:
+    return await asyncio.gather(*awaitables)
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, RemoteForbidden):
+        return "missing_scope" if "forbidden_error" in error.insight else "forbidden"
+    if isinstance(error, RemoteNotFound):
+        return "not_found"
+    return str(error.remote_id or error.code)
+
+
+def _named(record: Any) -> dict[str, str]:
+    return {word: str(record[word]) for word in ("id", "name") if record.get(word)}

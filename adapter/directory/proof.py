@@ -1,0 +1,71 @@
+"""The daily proof of a unit that may be wrong: one of its records against a list that is known to be right."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from adapter.directory.units import AccountUnits, State
+from adapter.errors import AdapterError
+from adapter.mapping.expressions import ShapeError
+from adapter.mapping.model import Model, Proof, Unit
+
+_DAY = 86_400.0
+
+Lineage = Mapping[str, Any]
+Fetch = Callable[[Unit, str], Awaitable[State]]
+Grants = dict[str, frozenset[str]]
+
+
+async def prove(
+    model: Model, unit: Unit, lineage: Lineage, state: State, units: AccountUnits, fetch: Fetch
+) -> bool:
+    """Whether the unit may be trusted today. The verdict is remembered for the day, for each path apart."""
+    day = int(units.now() // _DAY)
+    known = units.proofs.get(state.path)
+    if known and known[0] == day:
+        return known[1]
+    verdict = await _verdict(model, unit, lineage, state, day, fetch)
+    if verdict is not None:
+        units.proofs[state.path] = (day, verdict)
+    return verdict is not False
+
+
+async def _verdict(
+    model: Model, unit: Unit, lineage: Lineage, state: State, day: int, fetch: Fetch
+) -> bool | None:
+    """True, False, or None where there was nothing to compare with."""
+    proof = unit.proof
+    assert proof is not None
+    try:
+        samples = proof.of(state.records or []) or []
+        if not samples:
+            return None
+        sample = samples[day % len(samples)]
+        other = model.units[proof.by]
+        actual = await fetch(other, other.path({**lineage, proof.as_: sample}))
+        exempt = await _exempt(model, proof, lineage, fetch)
+        if actual.records is None:
+            return None
+        return _agree(_grants(proof.claimed(sample)), _grants(proof.actual(actual.records)), exempt)
+    except ShapeError:
+        return False
+    except AdapterError:
+        return None
+
+
+async def _exempt(model: Model, proof: Proof, lineage: Lineage, fetch: Fetch) -> frozenset[str] | None:
+    if proof.exempt_unit is None or proof.exempt_ids is None:
+        return frozenset()
+    unit = model.units[proof.exempt_unit]
+    state = await fetch(unit, unit.path(lineage))
+    return None if state.records is None else frozenset(proof.exempt_ids(state.records) or ())
+
+
+def _agree(claimed: Grants, actual: Grants, exempt: frozenset[str] | None) -> bool:
+    """Equal but for who is exempt; where it is not known who that is, nobody may at least be left out."""
+    if exempt is None:
+        return all(claimed.get(who) == grants for who, grants in actual.items())
+    return {w: g for w, g in claimed.items() if w not in exempt} == {w: g for w, g in actual.items() if w not in exempt}
+
+
+def _grants(entries: Any) -> Grants:
+    return {str(entry["id"]): frozenset(entry["grants"] or ()) for entry in entries or ()}

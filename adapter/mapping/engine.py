@@ -1,0 +1,271 @@
+"""Provider records into unified ones: shape the records of each unit, then merge by key. Pure: no I/O, no clock.
+
+    instances (a unit's records with their parents) -> shape() -> fragments -> assemble() -> records, sorted by key
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from adapter.mapping.expressions import Expression, ShapeError
+from adapter.mapping.merge import merge_field
+from adapter.mapping.model import Model, Resource, Source
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream list as it was read: `lineage` names the records that it hangs on."""
+
+    unit: str
+    path: str
+    lineage: Mapping[str, Any]
+    records: Sequence[Any]
+
+
+class Fragment(msgspec.Struct, kw_only=True):
+    """What one provider record says of one unified record; fragments with the same key are merged."""
+
+    key: str | None
+    data: dict[str, Any]
+    unit: str
+    remote: Any
+    """The provider's own object; None for what was counted, not listed."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider record that the mapping could not read; it is told as missing, never dropped in silence."""
+
+    unit: str
+    path: str
+    reason: str
+
+
+class Shaped(msgspec.Struct, frozen=True, kw_only=True):
+    fragments: tuple[Fragment, ...]
+    faults: tuple[Fault, ...]
+
+
+class Record:
+    """A unified record with the provider's objects that it was built from, and its JSON, made once."""
+
+    __slots__ = ("_encoded", "data", "key", "remote")
+
+    def __init__(self, key: str, data: dict[str, Any], remote: dict[str, list[Any]]) -> None:
+        self.key = key
+        self.data = data
+        self.remote = remote
+        self._encoded: bytes | None = None
+
+    @property
+    def encoded(self) -> bytes:
+        """The whole record as JSON, `remote_data` last."""
+        if self._encoded is None:
+            self._encoded = _ENCODER.encode({**self.data, "remote_data": self.remote})
+        return self._encoded
+
+
+# --- shaping
+
+
+def shape(resource: Resource, instance: Instance) -> Shaped:
+    """Every fragment that one unit's records give to a resource, in the order of sources and records."""
+    fragments: list[Fragment] = []
+    faults: list[Fault] = []
+    parents = {f"_{name}": record for name, record in instance.lineage.items()}
+    for source in resource.sources:
+        if instance.unit in source.units:
+            _shape_source(resource, source, instance, parents, fragments, faults)
+    return Shaped(fragments=tuple(fragments), faults=tuple(faults))
+
+
+def _shape_source(
+    resource: Resource,
+    source: Source,
+    instance: Instance,
+    parents: Mapping[str, Any],
+    fragments: list[Fragment],
+    faults: list[Fault],
+) -> None:
+    if source.whole:
+        entries: Iterable[tuple[Any, Any]] = [({"records": list(instance.records)}, None)]
+    else:
+        entries = ((record, record) for record in instance.records)
+    for record, remote in entries:
+        try:
+            fragments.extend(_shape_record(resource, source, instance.unit, record, remote, parents))
+        except ShapeError as error:
+            faults.append(Fault(unit=instance.unit, path=instance.path, reason=str(error)))
+
+
+def _shape_record(
+    resource: Resource, source: Source, unit: str, record: Any, remote: Any, parents: Mapping[str, Any]
+) -> list[Fragment]:
+    if not isinstance(record, dict):
+        raise ShapeError(f"a record is {type(record).__name__}, not an object")
+    context = {**record, **parents}
+    if source.where and not _true(source.where(context)):
+        return []
+    if source.items is None:
+        return [_fragment(resource, source.fields, unit, context, remote)]
+    return [
+        _fragment(resource, source.fields, unit, item_context, {**record, source.items: [item]})
+        for item, item_context in _items(source, record, parents)
+    ]
+
+
+def _items(source: Source, record: dict[str, Any], parents: Mapping[str, Any]) -> Iterable[tuple[Any, dict[str, Any]]]:
+    """The objects inside a record, each with the record at hand under the name that the source gives it."""
+    for item in record.get(source.items or "") or ():
+        if not isinstance(item, dict):
+            raise ShapeError(f"`{source.items}` holds {type(item).__name__}, not objects")
+        context = {**item, **parents, f"_{source.as_}": record}
+        if source.item_where is None or _true(source.item_where(context)):
+            yield item, context
+
+
+def _fragment(
+    resource: Resource, fields: Mapping[str, Expression], unit: str, context: dict[str, Any], remote: Any
+) -> Fragment:
+    data = {name: expression(context) for name, expression in fields.items()}
+    key = data.get(resource.key)
+    if key is not None and not isinstance(key, str):
+        key = data[resource.key] = str(key)
+    return Fragment(key=key or None, data=data, unit=unit, remote=remote)
+
+
+def _true(value: Any) -> bool:
+    """JMESPath's own idea of true: everything but null, false and what is empty."""
+    return not (value is None or value is False or value in ("", [], {}))
+
+
+# --- assembling
+
+
+def assemble(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> tuple[list[Record], list[Fault]]:
+    """The resource's records, merged by key and sorted by it, and what could not be read.
+
+    `shaped` are the fragments of the units that `model.units_of` names (of the resource that this one is derived
+    from, where it is), in a settled order: the same units give the same bytes.
+    """
+    faults = [fault for part in shaped for fault in part.faults]
+    source = model.resources[resource.derived.resource] if resource.derived else resource
+    fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults)
+    if resource.derived:
+        fragments = _derive(resource, fragments, faults)
+    fragments += [Fragment(key=str(data[resource.key]), data=dict(data), unit="", remote=None) for data in resource.records]
+    return merge(resource, fragments), faults
+
+
+def merge(resource: Resource, fragments: Sequence[Fragment]) -> list[Record]:
+    grouped: dict[str, list[Fragment]] = {}
+    for fragment in fragments:
+        assert fragment.key is not None
+        grouped.setdefault(fragment.key, []).append(fragment)
+    return [_record(resource, key, grouped[key]) for key in sorted(grouped)]
+
+
+def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
+    data = {name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()}
+    remote: dict[str, list[Any]] = {}
+    for part in parts:
+        if part.remote is not None:
+            remote.setdefault(part.unit, []).append(part.remote)
+    return Record(key, data, remote)
+
+
+def _with_keys(resource: Resource, fragments: list[Fragment], faults: list[Fault]) -> list[Fragment]:
+    """Fragments without a key join whoever has their e-mail address, or get an id made of it."""
+    if all(fragment.key for fragment in fragments):
+        return fragments
+    known = _addresses(resource, fragments)
+    keyed = []
+    for fragment in fragments:
+        made = fragment if fragment.key else _named(resource, fragment, known)
+        if made is None:
+            faults.append(Fault(unit=fragment.unit, path="", reason=f"a record has no `{resource.key}`"))
+        else:
+            keyed.append(made)
+    return keyed
+
+
+def _named(resource: Resource, fragment: Fragment, known: Mapping[str, str]) -> Fragment | None:
+    address = _address(resource, fragment.data)
+    if resource.anonymous is None or address is None:
+        return None
+    key = known.get(address) or anonymous_id(resource, address)
+    return Fragment(key=key, data={**fragment.data, resource.key: key}, unit=fragment.unit, remote=fragment.remote)
+
+
+def _addresses(resource: Resource, fragments: Sequence[Fragment]) -> dict[str, str]:
+    pairs = ((_address(resource, fragment.data), fragment.key) for fragment in fragments if fragment.key)
+    return {address: key for address, key in sorted(pairs, key=str) if address and key}
+
+
+def _address(resource: Resource, data: Mapping[str, Any]) -> str | None:
+    if resource.anonymous is None:
+        return None
+    address = resource.anonymous.by(data)
+    return address.strip().lower() if isinstance(address, str) and address.strip() else None
+
+
+def anonymous_id(resource: Resource, address: str) -> str:
+    """The id of somebody known by an e-mail address alone: it does not show the address, and never changes."""
+    prefix = resource.anonymous.prefix if resource.anonymous else ""
+    return prefix + sha256(address.strip().lower().encode()).hexdigest()[:32]
+
+
+def find_anonymous(resource: Resource, key: str, records: Iterable[Record]) -> Record | None:
+    """The record that an anonymous id goes on leading to once the person is known by a real one."""
+    if resource.anonymous is None or not key.startswith(resource.anonymous.prefix):
+        return None
+    for record in records:
+        address = _address(resource, record.data)
+        if address and anonymous_id(resource, address) == key:
+            return record
+    return None
+
+
+# --- derived and inherited records
+
+
+def _derive(resource: Resource, fragments: Sequence[Fragment], faults: list[Fault]) -> list[Fragment]:
+    derived: list[Fragment] = []
+    assert resource.derived is not None
+    for fragment in fragments:
+        context = {f"_{resource.derived.as_}": fragment.data}
+        for item in fragment.data.get(resource.derived.each) or ():
+            try:
+                made = _fragment(resource, resource.derived.fields, fragment.unit, {**item, **context}, fragment.remote)
+            except ShapeError as error:
+                faults.append(Fault(unit=fragment.unit, path="", reason=str(error)))
+            else:
+                derived.append(made)
+    return derived
+
+
+def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> list[Record]:
+    """The records together with what they imply elsewhere; what somebody holds by themselves stands as it is."""
+    rule_of = {rule.role_id: rule for rule in (resource.inherited.rules if resource.inherited else ())}
+    held = {record.key: record for record in records}
+    made = [
+        fragment
+        for instance in instances
+        for record in records
+        if (rule := rule_of.get(record.data["role_id"])) and record.data["status"] == "active"
+        and resource.inherited and record.data["group_id"] == instance.lineage[resource.inherited.parent]["id"]
+        for fragment in _inherited(resource, rule, record, instance)
+    ]
+    extra = [record for record in merge(resource, made) if record.key not in held]
+    return sorted((*records, *extra), key=lambda record: record.key)
+
+
+def _inherited(resource: Resource, rule: Any, record: Record, instance: Instance) -> Iterable[Fragment]:
+    assert resource.inherited is not None
+    for item in instance.records:
+        if rule.where is None or _true(rule.where(item)):
+            for gives in rule.gives:
+                context = {**record.data, f"_{resource.inherited.item}": item, "_gives": gives}
+                yield _fragment(resource, resource.inherited.fields, resource.inherited.unit, context, item)
