@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapter.errors import Conflict
 from adapter.models import ErrorNote, IntegratedAccount, ProviderIdentity
 from adapter.storage.database import Database
-from adapter.storage.tables import ACCOUNTS, CREDENTIALS, TOKENS
+from adapter.storage.tables import ACCOUNTS, CREDENTIALS, TOKENS, fields_of
 
 _BATCH = 500
 
@@ -150,7 +150,7 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _account(row: sa.Row[Any]) -> IntegratedAccount:
-    fields = dict(row._mapping)  # noqa: SLF001  # the public way to a row by names, underscored so as not to clash with them
+    fields = fields_of(row)
     identity = {name: fields.pop(f"identity_{name}") for name in ("id", "email", "name")}
     fields["identity"] = identity if identity["id"] is not None else None
     return msgspec.convert(fields, IntegratedAccount)

@@ -1,6 +1,7 @@
 """The tables as this version reads them; `migrations/` holds how they came to be, and a test compares the two."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -32,6 +33,11 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def fields_of(row: sa.Row[Any]) -> dict[str, Any]:
+    """A row's values by column name, in plain strings: SQLAlchemy's own kind of string is refused by msgspec."""
+    return {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001  # public, despite its name
 
 
 ACCOUNTS = sa.Table(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from adapter.models import TokenInfo
 from adapter.storage.database import Database
-from adapter.storage.tables import TOKENS
+from adapter.storage.tables import TOKENS, fields_of
 
 _LISTED = [TOKENS.c[name] for name in TokenInfo.__struct_fields__]
 
@@ -76,4 +76,4 @@ class TokenStore:
 
 
 def _token(row: sa.Row[Any]) -> TokenInfo:
-    return msgspec.convert(dict(row._mapping), TokenInfo)  # noqa: SLF001  # the public way to a row by names
+    return msgspec.convert(fields_of(row), TokenInfo)
