@@ -1,0 +1,246 @@
+"""The control surface under `/sandbox/…`: the truth, the log, the clock, faults, tokens. No credential, never logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from .access import SCOPES
+from .answers import ENCODER, Answer, Refusal, invalid, not_found
+from .events import event_json, events_of
+from .faults import Fault
+from .records import App
+from .state import LoggedRequest, Sandbox
+from .world import World
+
+Handler = Callable[[Sandbox, Mapping[str, str], bytes], Any]
+
+
+class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
+    account: str | None = None
+    scopes: tuple[str, ...] = ("global",)
+    expires_in: float | None = None
+
+
+class ClockChange(msgspec.Struct, forbid_unknown_fields=True):
+    advance_s: float | None = None
+    speed: float | None = None
+
+
+class BudgetChange(msgspec.Struct, forbid_unknown_fields=True):
+    remaining: float
+    account: str | None = None
+
+
+class ClientRequest(msgspec.Struct, forbid_unknown_fields=True):
+    redirect_uri: str
+    name: str = "Unified directory"
+
+
+# -- the truth -----------------------------------------------------------------------------------------------------
+
+
+def truth(world: World) -> dict[str, Any]:
+    """Everybody and everything as flat tables, which tests compare with what the adapter makes of the API."""
+    return {
+        "owner_id": world.owner.id,
+        "accounts": list(world.accounts.values()),
+        "teams": [_team(world, team_id) for team_id in world.teams],
+        "memberships": [
+            msgspec.structs.asdict(member) | {"team_id": team.id}
+            for team in world.teams.values()
+            for member in team.members.values()
+        ],
+        "invitations": [
+            msgspec.structs.asdict(invitation) | {"team_id": team.id}
+            for team in world.teams.values()
+            for invitation in team.invitations.values()
+        ],
+        "apps": [_app(app) for app in world.apps.values()],
+        "collaborations": [
+            msgspec.structs.asdict(grant) | {"app_id": app.id}
+            for app in world.apps.values()
+            for grant in app.grants.values()
+        ],
+        "spaces": [_without(space, "access") for space in world.spaces.values()],
+        "space_access": [
+            msgspec.structs.asdict(grant) | {"space_id": space.id}
+            for space in world.spaces.values()
+            for grant in space.access.values()
+        ],
+        "enterprise_accounts": [
+            _without(enterprise, "members") | {"teams": sorted(enterprise.teams)}
+            for enterprise in world.enterprises.values()
+        ],
+        "enterprise_members": [
+            msgspec.structs.asdict(member) | {"enterprise_account_id": enterprise.id}
+            for enterprise in world.enterprises.values()
+            for member in enterprise.members.values()
+        ],
+    }
+
+
+def _without(value: msgspec.Struct, *names: str) -> dict[str, Any]:
+    return {name: held for name, held in msgspec.structs.asdict(value).items() if name not in names}
+
+
+def _team(world: World, team_id: str) -> dict[str, Any]:
+    team = world.teams[team_id]
+    shown = _without(team, "members", "invitations", "identity_providers")
+    return shown | {name: sorted(shown[name]) for name in ("apps", "spaces", "features")}
+
+
+def _app(app: App) -> dict[str, Any]:
+    return _without(app, "grants", "fading", "config_vars", "addons", "features")
+
+
+def show_world(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return truth(sandbox.world)
+
+
+def show_events(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    """`enterprise` (id or name) and `day`: what the audit trail of that day holds."""
+    enterprise = sandbox.world.enterprise(query.get("enterprise", ""))
+    if enterprise is None:
+        raise not_found("enterprise_account")
+    now = sandbox.clock.now()
+    day = date.fromisoformat(query.get("day") or now.date().isoformat())
+    return [event_json(sandbox.world, enterprise, event) for event in events_of(sandbox.world, enterprise, day, now)]
+
+
+# -- the log -------------------------------------------------------------------------------------------------------
+
+
+def show_requests(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    """All requests, or those with `method`, `path` (a glob), `status`; `count_only=1` leaves the list out."""
+    kept = [entry for entry in sandbox.log.entries if _wanted(entry, query)]
+    narrowed = any(name in query for name in ("method", "path", "status"))
+    count = len(kept) if narrowed else sandbox.log.count
+    return {"count": count} if query.get("count_only") else {"count": count, "requests": kept}
+
+
+def _wanted(entry: LoggedRequest, query: Mapping[str, str]) -> bool:
+    return (
+        query.get("method", entry.method).upper() == entry.method
+        and fnmatchcase(entry.path, query.get("path", "*"))
+        and query.get("status", str(entry.status)) == str(entry.status)
+    )
+
+
+def reset_requests(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    sandbox.log.reset()
+    return {"count": 0}
+
+
+# -- faults, clock, options ----------------------------------------------------------------------------------------
+
+
+def show_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return sandbox.faults.faults
+
+
+def add_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    sandbox.faults.faults += msgspec.json.decode(body, type=list[Fault])
+    return sandbox.faults.faults
+
+
+def remove_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    sandbox.faults.faults = []
+    return []
+
+
+def show_clock(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return {"now": sandbox.clock.stamp(), "epoch_s": sandbox.clock.seconds(), "speed": sandbox.clock.speed}
+
+
+def change_clock(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    change = msgspec.json.decode(body, type=ClockChange)
+    if change.speed is not None:
+        sandbox.clock.run_at(change.speed)
+    if change.advance_s is not None:
+        sandbox.clock.advance(change.advance_s)
+    return show_clock(sandbox, query, body)
+
+
+def show_options(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return sandbox.options
+
+
+def change_options(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return sandbox.change_options(msgspec.json.decode(body, type=dict[str, Any]))
+
+
+def change_budget(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    change = msgspec.json.decode(body, type=BudgetChange)
+    account_id = _account_id(sandbox, change.account)
+    sandbox.budget.put(account_id, change.remaining)
+    return {"account": account_id, "remaining": sandbox.budget.remaining(account_id)}
+
+
+def reset(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    sandbox.reset()
+    return {"owner_id": sandbox.world.owner.id, "owner_token": sandbox.owner_token}
+
+
+# -- credentials ---------------------------------------------------------------------------------------------------
+
+
+def _account_id(sandbox: Sandbox, identity: str | None) -> str:
+    account = sandbox.world.owner if identity is None else sandbox.world.account(identity)
+    if account is None:
+        raise not_found("account")
+    return account.id
+
+
+def mint_token(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    """A token for an account (id or e-mail, default the owner). `expires_in` in sandbox seconds, default never."""
+    wanted = msgspec.json.decode(body or b"{}", type=TokenRequest)
+    if unknown := sorted(set(wanted.scopes) - set(SCOPES)):
+        raise invalid(f"Unknown scopes {unknown}; known: {', '.join(SCOPES)}")
+    return sandbox.mint(_account_id(sandbox, wanted.account), tuple(wanted.scopes), wanted.expires_in)
+
+
+def show_clients(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    return list(sandbox.keyring.clients.values())
+
+
+def add_client(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+    wanted = msgspec.json.decode(body, type=ClientRequest)
+    return sandbox.keyring.add_client(sandbox.world.owner.id, wanted.name, wanted.redirect_uri)
+
+
+CONTROLS: dict[str, dict[str, Handler]] = {
+    "/sandbox/world": {"GET": show_world},
+    "/sandbox/events": {"GET": show_events},
+    "/sandbox/requests": {"GET": show_requests, "DELETE": reset_requests},
+    "/sandbox/faults": {"GET": show_faults, "POST": add_faults, "DELETE": remove_faults},
+    "/sandbox/clock": {"GET": show_clock, "POST": change_clock},
+    "/sandbox/options": {"GET": show_options, "POST": change_options},
+    "/sandbox/budget": {"POST": change_budget},
+    "/sandbox/tokens": {"POST": mint_token},
+    "/sandbox/oauth-clients": {"GET": show_clients, "POST": add_client},
+    "/sandbox/reset": {"POST": reset},
+}
+
+
+def control(sandbox: Sandbox, method: str, path: str, query: Mapping[str, str], body: bytes) -> Answer:
+    """The answer of a control endpoint. What it doesn't understand is a 422 that says why."""
+    handlers = CONTROLS.get(path)
+    if handlers is None:
+        return _error(404, f"There is no {path}; there are: {', '.join(CONTROLS)}")
+    if method not in handlers:
+        return _error(405, f"{path} takes {', '.join(handlers)}")
+    try:
+        return Answer(200, ENCODER.encode(handlers[method](sandbox, query, body)))
+    except Refusal as refusal:
+        return refusal.answer()
+    except (msgspec.DecodeError, ValueError) as error:
+        return _error(422, str(error))
+
+
+def _error(status: int, message: str) -> Answer:
+    return Answer(status, ENCODER.encode({"id": "sandbox_control", "message": message}))

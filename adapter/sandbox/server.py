@@ -1,0 +1,147 @@
+"""Serving the sandbox: in the foreground for the command line, or behind the scenes for tests and the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from .app import create_app
+from .options import Options
+from .seed import SeedOptions, generate
+from .state import Sandbox
+
+READY_TIMEOUT_S = 30
+LARGE_TEAMS = 100
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class SandboxServer:
+    """The sandbox on a socket. `serve` runs until `stop`, which may be called from any thread.
+
+    One process, because the world is in its memory. granian is embedded: it starts and stops in about 20 ms.
+    """
+
+    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
+        self.host, self.port = host, port or free_port(host)
+        self._sandbox = sandbox
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Serve; `ready` is called when connections are taken. Raises `OSError` when the port is not to be had."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((self.host, self.port))
+        self._loop = asyncio.get_running_loop()
+        self._server = Server(
+            create_app(self._sandbox),
+            self.host,
+            self.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            log_enabled=False,
+        )
+        serving = asyncio.create_task(self._server.serve())
+        await self._until_connected(serving)
+        ready()
+        await serving
+
+    async def _until_connected(self, serving: asyncio.Task[None]) -> None:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            while not serving.done():
+                try:
+                    _, writer = await asyncio.open_connection(self.host, self.port)
+                except OSError:
+                    await asyncio.sleep(0.005)
+                else:
+                    writer.close()
+                    await writer.wait_closed()
+                    return
+
+    def stop(self) -> None:
+        if self._loop is not None and self._server is not None:
+            self._loop.call_soon_threadsafe(self._server.stop)
+
+
+Announce = Callable[[str, str], None]
+"""Called with the sandbox's URL and the owner's token once it answers."""
+
+
+def run_sandbox(
+    host: str = "127.0.0.1",
+    port: int = 5100,
+    seed: int = 1,
+    teams: int = 5,
+    members: int = 40,
+    apps: int = 20,
+    latency_ms: float = 0,
+    announce: Announce | None = None,
+) -> None:
+    """Run a seeded sandbox until SIGINT or SIGTERM; `port` 0 takes any free one.
+
+    Raises `OSError` when the port is taken. Only the main thread can run it, because it handles signals.
+    """
+    enterprises, spaces = (1, 2) if teams < LARGE_TEAMS else (3, 20)
+    size = SeedOptions(
+        seed=seed, teams=teams, members=members, apps=apps, enterprise_accounts=enterprises, spaces=spaces
+    )
+    run_until_signalled(Sandbox(lambda: generate(size), Options(latency_ms=latency_ms)), host, port, announce)
+
+
+def run_until_signalled(sandbox: Sandbox, host: str, port: int, announce: Announce | None = None) -> None:
+    server = SandboxServer(sandbox, host, port)
+
+    def ready() -> None:
+        if announce:
+            announce(server.url, sandbox.owner_token)
+
+    asyncio.run(_run_until_signalled(server, ready))
+
+
+async def _run_until_signalled(server: SandboxServer, ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, server.stop)
+    await server.serve(ready)
+
+
+class ServerThread:
+    """A sandbox server in a thread of its own, serving when the constructor returns."""
+
+    def __init__(self, sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.server = SandboxServer(sandbox, host, port)
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._thread.start()
+        self._ready.wait(READY_TIMEOUT_S)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self.server.serve(self._ready.set))
+        except BaseException as failure:  # handed to whoever waits in the constructor
+            self._failure = failure
+            self._ready.set()
+
+    def close(self) -> None:
+        self.server.stop()
+        self._thread.join(READY_TIMEOUT_S)
