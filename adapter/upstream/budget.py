@@ -1,0 +1,65 @@
+"""What is left of an account's request budget, as far as its answers tell: observed, then estimated with the refill."""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from adapter.upstream.protocol import BudgetRule, Headers
+
+
+class Budget:
+    """One provider account's budget. Nothing in it is exact: others spend from the same bucket between two answers."""
+
+    __slots__ = ("_at", "_clock", "_multiplier", "_rule", "_seen", "observed_at")
+
+    def __init__(self, rule: BudgetRule, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rule = rule
+        self._clock = clock
+        self._seen: int | None = None
+        self._multiplier = 1.0
+        self._at = 0.0
+        self.observed_at: datetime | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Requests in a full bucket."""
+        return int(self._rule.capacity * self._multiplier)
+
+    @property
+    def per_second(self) -> float:
+        """Requests that flow back in a second."""
+        return self._rule.per_minute * self._multiplier / 60
+
+    @property
+    def remaining(self) -> int | None:
+        """Requests left by now, the refill since the last answer included; None before any answer."""
+        if self._seen is None:
+            return None
+        return min(self.capacity, int(self._seen + (self._clock() - self._at) * self.per_second))
+
+    def observe(self, headers: Headers) -> None:
+        """Take note of an answer; one that doesn't tell changes nothing."""
+        seen = self._rule.observe(headers)
+        if seen is not None:
+            self._seen, self._multiplier = seen
+            self._at = self._clock()
+            self.observed_at = datetime.now(UTC)
+
+    def exhausted(self) -> None:
+        """Take note of a refusal for want of budget."""
+        self._seen, self._at, self.observed_at = 0, self._clock(), datetime.now(UTC)
+
+    def headers(self) -> list[tuple[str, str]]:
+        """`ratelimit-*` for our answers; a budget that nobody has seen yet is taken for full.
+
+        The reset is in seconds: when the bucket will be full again, if nobody takes from it.
+        """
+        left = self.remaining
+        left = self.capacity if left is None else left
+        reset = math.ceil((self.capacity - left) / self.per_second)
+        return [
+            ("ratelimit-limit", f"{self.capacity};w={self._rule.window}"),
+            ("ratelimit-remaining", str(left)),
+            ("ratelimit-reset", str(reset)),
+        ]

@@ -1,0 +1,78 @@
+"""One provider account's share of us: its budget and its slots, whoever asks and through whichever connection."""
+
+import asyncio
+from types import TracebackType
+
+from adapter.errors import Unavailable
+from adapter.upstream.budget import Budget
+
+
+class Lane:
+    """At most `slots` requests at a time. Background work (walks of whole lists) leaves an eighth of them to others,
+    so that a long queue of it never stands before somebody who waits for one answer.
+    """
+
+    __slots__ = ("__weakref__", "_background", "_patience", "_slots", "budget")
+
+    def __init__(self, budget: Budget, *, slots: int, patience: float) -> None:
+        self.budget = budget
+        self._slots = asyncio.Semaphore(slots)
+        self._background = asyncio.Semaphore(max(1, slots - slots // 8))
+        self._patience = patience
+
+    async def acquire(self) -> None:
+        """A slot, to be given back by `release`; Unavailable after `patience` seconds of waiting for one."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                "As many requests as may be are already under way for this account; try again in a moment.",
+                headers={"retry-after": "1"},
+            ) from None
+
+    def release(self) -> None:
+        self._slots.release()
+
+    def foreground(self) -> "_Slot":
+        return _Slot(self)
+
+    def background(self) -> "_BackgroundSlot":
+        """A slot that is waited for as long as it takes."""
+        return _BackgroundSlot(self._background, self._slots)
+
+
+class _Slot:
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def __aenter__(self) -> None:
+        await self._lane.acquire()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._lane.release()
+
+
+class _BackgroundSlot:
+    __slots__ = ("_background", "_slots")
+
+    def __init__(self, background: asyncio.Semaphore, slots: asyncio.Semaphore) -> None:
+        self._background = background
+        self._slots = slots
+
+    async def __aenter__(self) -> None:
+        await self._background.acquire()
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            self._background.release()
+            raise
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._slots.release()
+        self._background.release()

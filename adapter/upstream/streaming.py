@@ -1,0 +1,157 @@
+"""The byte-for-byte way to the provider: straight over the pool, bodies untouched, chunk by chunk."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import Protocol
+
+from pyreqwest.request import RequestBuilder, StreamRequest
+from pyreqwest.response import Response
+
+from adapter.errors import RemoteForbidden, Unavailable
+from adapter.models import Secret
+from adapter.upstream.lane import Lane
+from adapter.upstream.provider import Provider
+from adapter.upstream.source import CredentialSource
+from adapter.upstream.transport import FOREIGN, translated
+
+
+class Pool(Protocol):
+    """What is used of pyreqwest's client."""
+
+    def request(self, method: str, url: str, /) -> RequestBuilder: ...
+
+    async def close(self) -> None: ...
+
+
+class StreamedReply:
+    """An answer whose head is here and whose body is on its way, as it is on the wire."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: list[tuple[str, str]] = list(response.headers.items())
+        """Names in lower case, in their order, repeated ones too."""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that (lower-case) name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    async def body(self) -> bytes:
+        """All that is left of the body; UpstreamFailure where it breaks off."""
+        try:
+            return (await self._response.bytes()).to_bytes()
+        except FOREIGN as error:
+            raise translated(error) from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; UpstreamFailure where it breaks off."""
+        reader = self._response.body_reader
+        try:
+            while (chunk := await reader.read_chunk()) is not None:
+                yield chunk.to_bytes()
+        except FOREIGN as error:
+            raise translated(error) from None
+
+
+class Exchange:
+    """One streamed request as an async context; it holds one of the account's slots until it is left.
+
+    Leaving it while the body is on its way ends the upstream request at once. Before the head has come, the pool (as
+    of pyreqwest 0.15) can't take a request back: we stop waiting, and it ends with its answer or the pool's timeout.
+    """
+
+    __slots__ = ("_body", "_headers", "_lane", "_method", "_open", "_pool", "_provider", "_source", "_url")
+
+    def __init__(
+        self,
+        pool: Pool,
+        provider: Provider,
+        lane: Lane,
+        source: CredentialSource,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterable[bytes] | None,
+    ) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._lane = lane
+        self._source = source
+        self._method = method
+        self._url = url
+        self._headers = headers
+        self._body = body
+        self._open: StreamRequest | None = None
+
+    async def __aenter__(self) -> StreamedReply:
+        await self._lane.acquire()
+        try:
+            reply = await self._spoken()
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, FOREIGN):
+                raise translated(error) from None
+            raise
+        return reply
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _spoken(self) -> StreamedReply:
+        token = await self._source.token()
+        reply = await self._ask(token)
+        if reply.status == 401:
+            reply = await self._again(token, reply)
+        elif reply.status in {403, 429}:
+            await self._refused(reply)
+        self._lane.budget.observe(dict(reply.headers))
+        return reply
+
+    async def _ask(self, token: Secret) -> StreamedReply:
+        builder = (
+            self._pool.request(self._method, self._url)
+            .headers([*self._headers, ("authorization", f"Bearer {token.reveal()}")])
+            # Nothing is held back to fill a buffer: the head is handed on when it comes, and then each chunk.
+            .streamed_read_buffer_limit(0)
+        )
+        if isinstance(self._body, bytes):
+            builder = builder.body_bytes(self._body)
+        elif self._body is not None:
+            builder = builder.body_stream(self._body)
+        request = builder.build_streamed()
+        response = await request.__aenter__()
+        self._open = request
+        return StreamedReply(response)
+
+    async def _again(self, token: Secret, reply: StreamedReply) -> StreamedReply:
+        renewed = await self._source.renew(token)
+        if renewed is not None:
+            if self._body is not None and not isinstance(self._body, bytes):
+                raise Unavailable(
+                    "The credential was renewed, but the body can't be sent twice; send the request again.",
+                    headers={"retry-after": "1"},
+                )
+            await self._leave()
+            reply = await self._ask(renewed)
+        if reply.status == 401:
+            await self._source.rejected()
+        return reply
+
+    async def _refused(self, reply: StreamedReply) -> None:
+        if reply.status == 429:
+            self._lane.budget.exhausted()
+            return
+        missing = list(self._provider.scopes.missing(dict(reply.headers)))
+        await self._source.forbidden(RemoteForbidden(403, insight={"forbidden_error": {"missing_scopes": missing}}))
+
+    async def _leave(self) -> None:
+        request, self._open = self._open, None
+        if request is not None:
+            await request.__aexit__(None, None, None)
+
+    async def _close(self) -> None:
+        try:
+            await self._leave()
+        finally:
+            self._lane.release()

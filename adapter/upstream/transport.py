@@ -1,0 +1,83 @@
+"""The border to the HTTP libraries: how their client is built, and what their errors are called on our side."""
+
+from datetime import timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.compatibility.httpx import HttpxTransport
+from pyreqwest.exceptions import (
+    BuilderError,
+    ClientClosedError,
+    DecodeError,
+    PyreqwestError,
+    RedirectError,
+    RequestTimeoutError,
+    StatusError,
+)
+
+from adapter import __version__
+from adapter.errors import (
+    AdapterError,
+    BadRequest,
+    Unavailable,
+    UpstreamNonsense,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from adapter.upstream.provider import Timeouts
+
+USER_AGENT = f"unified-directory-adapter/{__version__}"
+
+FOREIGN = (PyreqwestError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, OSError, ValueError)
+"""What the libraries may raise out of a request; each is known to `translated`."""
+
+
+def pool(timeouts: Timeouts) -> Client:
+    """The one pool: bodies as they are on the wire, redirects handed on, no cookies, no proxy from the environment."""
+    return (
+        ClientBuilder()
+        .gzip(enable=False)
+        .brotli(enable=False)
+        .zstd(enable=False)
+        .deflate(enable=False)
+        .follow_redirects(enable=False)
+        .referer(enable=False)
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .http1_lower_case_headers()
+        .connect_timeout(timedelta(seconds=timeouts.connect))
+        .read_timeout(timedelta(seconds=timeouts.answer))
+        .pool_max_idle_per_host(256)
+        .build()
+    )
+
+
+def interface(client: Client, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """The httpx client over that pool, or over a transport in its place; it keeps no cookie and follows nothing."""
+    return httpx.AsyncClient(
+        transport=transport or HttpxTransport(client, close_client=False),
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        headers={"user-agent": USER_AGENT},
+        follow_redirects=False,
+        trust_env=False,
+        timeout=None,  # noqa: S113  # the pool's own timeouts hold; httpx's would be added up to one
+    )
+
+
+# The first line that fits holds. pyreqwest raises ValueError where a response header is not visible ASCII.
+_WORDS: tuple[tuple[tuple[type[Exception], ...], type[AdapterError]], ...] = (
+    ((RequestTimeoutError, httpx.TimeoutException, TimeoutError), UpstreamTimeout),
+    ((ClientClosedError,), Unavailable),
+    ((DecodeError, RedirectError, StatusError, httpx.DecodingError, httpx.RemoteProtocolError), UpstreamNonsense),
+    ((BuilderError, httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError), BadRequest),
+    ((PyreqwestError, httpx.HTTPError, OSError), UpstreamUnreachable),
+    ((ValueError, httpx.StreamError), UpstreamNonsense),
+)
+
+
+def translated(error: Exception) -> AdapterError:
+    """Our word for what an HTTP library raised. Its text stays behind: it may hold the URL."""
+    if isinstance(error, AdapterError):
+        return error
+    return next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
