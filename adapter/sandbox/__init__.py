@@ -1,6 +1,6 @@
-"""A Heroku to play with: a seeded, scalable fake of the Platform API, with its limits, its quirks and faults on request.
+"""A Heroku to play with: a seeded, scalable fake of the Platform API, with its limits, quirks, and faults on request.
 
-It imports nothing of the rest of the adapter: a fake that shares the client's reading of Heroku would share its mistakes.
+It imports nothing of the rest of the adapter: a fake that shares the client's reading would share its mistakes.
 """
 
 from .options import Options

@@ -77,7 +77,7 @@ def update_account(call: Call) -> Answer:
 
 
 @routes.get("/account/delinquency", IDENTITY)
-def show_delinquency(call: Call) -> Answer:
+def show_delinquency(_call: Call) -> Answer:
     return record({"scheduled_suspension_time": None, "scheduled_deletion_time": None})
 
 

@@ -25,10 +25,12 @@ class Answer(msgspec.Struct):
 class Refusal(Exception):
     """An error answer of Heroku's: `{"id", "message"}` and, where Heroku adds them, `resource`, `url`, …"""
 
-    def __init__(self, status: int, id: str, message: str, headers: dict[str, str] | None = None, **more: str) -> None:
+    def __init__(
+        self, status: int, error_id: str, message: str, headers: dict[str, str] | None = None, **more: str
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = more | {"id": id, "message": message}
+        self.body = more | {"id": error_id, "message": message}
         self.headers = headers or {}
 
     def answer(self) -> Answer:

@@ -1,4 +1,4 @@
-"""Apps, personal and of teams: lists, one, making, changing, locking, handing over, deleting; config vars; transfers."""
+"""Apps, personal and of teams: reading, making, changing, locking, handing over, deleting; config vars; transfers."""
 
 from __future__ import annotations
 

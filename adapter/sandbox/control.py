@@ -1,4 +1,4 @@
-"""The control surface under `/sandbox/…`: the truth, the log, the clock, faults, tokens. No credential, never logged."""
+"""The control surface under `/sandbox/…`: truth, log, clock, faults, tokens. No credential needed, never logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ from .records import App
 from .state import LoggedRequest, Sandbox
 from .world import World
 
-Handler = Callable[[Sandbox, Mapping[str, str], bytes], Any]
+
+class Asked(msgspec.Struct):
+    """A call to a control endpoint."""
+
+    sandbox: Sandbox
+    query: Mapping[str, str]
+    body: bytes
+
+
+Handler = Callable[[Asked], Any]
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,29 +107,32 @@ def _app(app: App) -> dict[str, Any]:
     return _without(app, "grants", "fading", "config_vars", "addons", "features")
 
 
-def show_world(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return truth(sandbox.world)
+def show_world(asked: Asked) -> Any:
+    return truth(asked.sandbox.world)
 
 
-def show_events(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+def show_events(asked: Asked) -> Any:
     """`enterprise` (id or name) and `day`: what the audit trail of that day holds."""
-    enterprise = sandbox.world.enterprise(query.get("enterprise", ""))
+    enterprise = asked.sandbox.world.enterprise(asked.query.get("enterprise", ""))
     if enterprise is None:
         raise not_found("enterprise_account")
-    now = sandbox.clock.now()
-    day = date.fromisoformat(query.get("day") or now.date().isoformat())
-    return [event_json(sandbox.world, enterprise, event) for event in events_of(sandbox.world, enterprise, day, now)]
+    now = asked.sandbox.clock.now()
+    day = date.fromisoformat(asked.query.get("day") or now.date().isoformat())
+    return [
+        event_json(asked.sandbox.world, enterprise, event)
+        for event in events_of(asked.sandbox.world, enterprise, day, now)
+    ]
 
 
 # -- the log -------------------------------------------------------------------------------------------------------
 
 
-def show_requests(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+def show_requests(asked: Asked) -> Any:
     """All requests, or those with `method`, `path` (a glob), `status`; `count_only=1` leaves the list out."""
-    kept = [entry for entry in sandbox.log.entries if _wanted(entry, query)]
-    narrowed = any(name in query for name in ("method", "path", "status"))
-    count = len(kept) if narrowed else sandbox.log.count
-    return {"count": count} if query.get("count_only") else {"count": count, "requests": kept}
+    kept = [entry for entry in asked.sandbox.log.entries if _wanted(entry, asked.query)]
+    narrowed = any(name in asked.query for name in ("method", "path", "status"))
+    count = len(kept) if narrowed else asked.sandbox.log.count
+    return {"count": count} if asked.query.get("count_only") else {"count": count, "requests": kept}
 
 
 def _wanted(entry: LoggedRequest, query: Mapping[str, str]) -> bool:
@@ -131,59 +143,63 @@ def _wanted(entry: LoggedRequest, query: Mapping[str, str]) -> bool:
     )
 
 
-def reset_requests(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    sandbox.log.reset()
+def reset_requests(asked: Asked) -> Any:
+    asked.sandbox.log.reset()
     return {"count": 0}
 
 
 # -- faults, clock, options ----------------------------------------------------------------------------------------
 
 
-def show_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return sandbox.faults.faults
+def show_faults(asked: Asked) -> Any:
+    return asked.sandbox.faults.faults
 
 
-def add_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    sandbox.faults.faults += msgspec.json.decode(body, type=list[Fault])
-    return sandbox.faults.faults
+def add_faults(asked: Asked) -> Any:
+    asked.sandbox.faults.faults += msgspec.json.decode(asked.body, type=list[Fault])
+    return asked.sandbox.faults.faults
 
 
-def remove_faults(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    sandbox.faults.faults = []
+def remove_faults(asked: Asked) -> Any:
+    asked.sandbox.faults.faults = []
     return []
 
 
-def show_clock(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return {"now": sandbox.clock.stamp(), "epoch_s": sandbox.clock.seconds(), "speed": sandbox.clock.speed}
+def show_clock(asked: Asked) -> Any:
+    return {
+        "now": asked.sandbox.clock.stamp(),
+        "epoch_s": asked.sandbox.clock.seconds(),
+        "speed": asked.sandbox.clock.speed,
+    }
 
 
-def change_clock(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    change = msgspec.json.decode(body, type=ClockChange)
+def change_clock(asked: Asked) -> Any:
+    change = msgspec.json.decode(asked.body, type=ClockChange)
     if change.speed is not None:
-        sandbox.clock.run_at(change.speed)
+        asked.sandbox.clock.run_at(change.speed)
     if change.advance_s is not None:
-        sandbox.clock.advance(change.advance_s)
-    return show_clock(sandbox, query, body)
+        asked.sandbox.clock.advance(change.advance_s)
+    return show_clock(asked)
 
 
-def show_options(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return sandbox.options
+def show_options(asked: Asked) -> Any:
+    return asked.sandbox.options
 
 
-def change_options(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return sandbox.change_options(msgspec.json.decode(body, type=dict[str, Any]))
+def change_options(asked: Asked) -> Any:
+    return asked.sandbox.change_options(msgspec.json.decode(asked.body, type=dict[str, Any]))
 
 
-def change_budget(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    change = msgspec.json.decode(body, type=BudgetChange)
-    account_id = _account_id(sandbox, change.account)
-    sandbox.budget.put(account_id, change.remaining)
-    return {"account": account_id, "remaining": sandbox.budget.remaining(account_id)}
+def change_budget(asked: Asked) -> Any:
+    change = msgspec.json.decode(asked.body, type=BudgetChange)
+    account_id = _account_id(asked.sandbox, change.account)
+    asked.sandbox.budget.put(account_id, change.remaining)
+    return {"account": account_id, "remaining": asked.sandbox.budget.remaining(account_id)}
 
 
-def reset(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    sandbox.reset()
-    return {"owner_id": sandbox.world.owner.id, "owner_token": sandbox.owner_token}
+def reset(asked: Asked) -> Any:
+    asked.sandbox.reset()
+    return {"owner_id": asked.sandbox.world.owner.id, "owner_token": asked.sandbox.owner_token}
 
 
 # -- credentials ---------------------------------------------------------------------------------------------------
@@ -196,21 +212,21 @@ def _account_id(sandbox: Sandbox, identity: str | None) -> str:
     return account.id
 
 
-def mint_token(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
+def mint_token(asked: Asked) -> Any:
     """A token for an account (id or e-mail, default the owner). `expires_in` in sandbox seconds, default never."""
-    wanted = msgspec.json.decode(body or b"{}", type=TokenRequest)
+    wanted = msgspec.json.decode(asked.body or b"{}", type=TokenRequest)
     if unknown := sorted(set(wanted.scopes) - set(SCOPES)):
         raise invalid(f"Unknown scopes {unknown}; known: {', '.join(SCOPES)}")
-    return sandbox.mint(_account_id(sandbox, wanted.account), tuple(wanted.scopes), wanted.expires_in)
+    return asked.sandbox.mint(_account_id(asked.sandbox, wanted.account), tuple(wanted.scopes), wanted.expires_in)
 
 
-def show_clients(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    return list(sandbox.keyring.clients.values())
+def show_clients(asked: Asked) -> Any:
+    return list(asked.sandbox.keyring.clients.values())
 
 
-def add_client(sandbox: Sandbox, query: Mapping[str, str], body: bytes) -> Any:
-    wanted = msgspec.json.decode(body, type=ClientRequest)
-    return sandbox.keyring.add_client(sandbox.world.owner.id, wanted.name, wanted.redirect_uri)
+def add_client(asked: Asked) -> Any:
+    wanted = msgspec.json.decode(asked.body, type=ClientRequest)
+    return asked.sandbox.keyring.add_client(asked.sandbox.world.owner.id, wanted.name, wanted.redirect_uri)
 
 
 CONTROLS: dict[str, dict[str, Handler]] = {
@@ -235,7 +251,7 @@ def control(sandbox: Sandbox, method: str, path: str, query: Mapping[str, str], 
     if method not in handlers:
         return _error(405, f"{path} takes {', '.join(handlers)}")
     try:
-        return Answer(200, ENCODER.encode(handlers[method](sandbox, query, body)))
+        return Answer(200, ENCODER.encode(handlers[method](Asked(sandbox, query, body))))
     except Refusal as refusal:
         return refusal.answer()
     except (msgspec.DecodeError, ValueError) as error:

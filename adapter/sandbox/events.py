@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .clock import stamp
-from .records import App, Enterprise, Event, Team
+from .records import App, Enterprise, Event, Team, repeatable
 from .world import World
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ PAST_KINDS = (("app", "create"), ("app", "update"), ("collaborator", "create"), 
 MOST_A_DAY = 4
 
 
-def note(call: Call, team: Team, type: str, action: str, data: dict[str, object], app: App | None = None) -> None:
+def note(call: Call, team: Team, kind: str, action: str, data: dict[str, object], app: App | None = None) -> None:
     """Write a change in a team down, where an enterprise account keeps an audit trail of it."""
     if team.enterprise_id is None:
         return
@@ -27,7 +26,7 @@ def note(call: Call, team: Team, type: str, action: str, data: dict[str, object]
             id=call.world.new_id(),
             enterprise_id=team.enterprise_id,
             created_at=call.world.now(),
-            type=type,
+            type=kind,
             action=action,
             actor_id=call.account.id,
             team_id=team.id,
@@ -52,18 +51,18 @@ def _made_up(world: World, enterprise: Enterprise, day: date) -> Iterator[Event]
     """A few events a day, drawn from the world's seed, so that any day since the enterprise began has a past."""
     if day.isoformat() < enterprise.created_at[:10] or not enterprise.members:
         return
-    rng = random.Random(f"{world.seed} {enterprise.id} {day}")
+    rng = repeatable(f"{world.seed} {enterprise.id} {day}")
     actors = sorted(enterprise.members)
     apps = sorted(app_id for team_id in enterprise.teams for app_id in world.teams[team_id].apps)
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     for _ in range(rng.randint(0, MOST_A_DAY) if apps else 0):
-        type, action = rng.choice(PAST_KINDS)
+        kind, action = rng.choice(PAST_KINDS)
         app = world.apps[rng.choice(apps)]
         yield Event(
             id=f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-4000-8000-{rng.getrandbits(48):012x}",
             enterprise_id=enterprise.id,
             created_at=stamp(midnight + timedelta(seconds=rng.randrange(86400))),
-            type=type,
+            type=kind,
             action=action,
             actor_id=rng.choice(actors),
             team_id=app.team_id,

@@ -22,7 +22,7 @@ class Options(Struct, kw_only=True, forbid_unknown_fields=True):
     - `unknown_people`: what happens to an address without account that is added at once to a team, app or enterprise
       account: it gets an (unverified, nameless) account, or is refused with 404.
     - `two_factor_shown`: whether team member lists tell `two_factor_authentication`; a team may differ.
-    - `admins_in_collaborators`: whether team admins stand in their apps' collaborator lists; `some`: in every other app.
+    - `admins_in_collaborators`: whether team admins stand in their apps' collaborator lists; `some`: in about half.
     - `plain_app_permissions`: what collaborators' `permissions` say on a team without access controls.
     - `permissions_endpoint`: `missing` makes `/teams/:t/permissions` 404 everywhere; a team may differ.
     - `enterprise_ranges`: whether `/enterprise-accounts/:id/{teams,members}` are paged.

@@ -17,7 +17,7 @@ from .clock import http_date
 
 DEFAULT_MAX = 200
 LARGEST_MAX = 1000
-PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).translate({ord(character): None for character in "%;,"})
 
 _RANGE = re.compile(
     r"^\s*(?P<field>[\w-]+)\s+(?P<after>\]?)(?P<start>[^;,]*?)\.\.(?P<before>\]?)(?P<end>[^;,]*?)\s*(?P<params>[;,].*)?$"

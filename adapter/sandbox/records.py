@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Literal
 
 from msgspec import Struct, field
@@ -16,6 +17,11 @@ ENTERPRISE_PERMISSIONS = ("view", "create", "manage", "billing")
 INVITE_ACCEPTANCE = "team-invite-acceptance"
 ACCESS_CONTROLS = "org-access-controls"
 TEAM_FEATURES = (INVITE_ACCEPTANCE, ACCESS_CONTROLS, "spaces", "dynosaurs")
+
+
+def repeatable(seed: object) -> random.Random:
+    """Chance that is the same every time for one seed."""
+    return random.Random(str(seed))  # noqa: S311 (a made-up world, no secrets)
 
 
 class Account(Struct, kw_only=True):
@@ -68,7 +74,7 @@ class IdentityProvider(Struct, kw_only=True):
 
 
 class Team(Struct, kw_only=True):
-    """`permissions_endpoint` plays what is not established about `/teams/:t/permissions`: there, 404, or leaving people out.
+    """`permissions_endpoint` plays what is not established about `/teams/:t/permissions`: there, 404, or leaving out.
 
     `two_factor_shown` says whether its member list tells `two_factor_authentication`; None leaves it to the option.
     """

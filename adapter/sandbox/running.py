@@ -138,7 +138,5 @@ class RunningSandbox:
 
 
 def _run_in_process(port: int, seed: SeedOptions, options: Options, ready: Any) -> None:
-    def announce(url: str, owner_token: str) -> None:
-        ready.set()
-
-    run_until_signalled(Sandbox(lambda: generate(seed), options), "127.0.0.1", port, announce)
+    sandbox = Sandbox(lambda: generate(seed), options)
+    run_until_signalled(sandbox, "127.0.0.1", port, lambda *_: ready.set())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
@@ -20,6 +19,7 @@ from .records import (
     Enterprise,
     Role,
     Team,
+    repeatable,
 )
 from .world import EPOCH, World
 
@@ -144,7 +144,7 @@ def generate(size: SeedOptions | None = None) -> World:
 class Generator:
     def __init__(self, size: SeedOptions) -> None:
         self.size = size
-        self.rng = random.Random(f"seed {size.seed}")
+        self.rng = repeatable(f"seed {size.seed}")
         self._times = _times()
         self.world = World(size.seed, now=lambda: next(self._times))
 

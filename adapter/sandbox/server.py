@@ -138,7 +138,7 @@ class ServerThread:
     def _run(self) -> None:
         try:
             asyncio.run(self.server.serve(self._ready.set))
-        except BaseException as failure:  # handed to whoever waits in the constructor
+        except BaseException as failure:  # noqa: BLE001 (handed to whoever waits in the constructor)
             self._failure = failure
             self._ready.set()
 

@@ -57,7 +57,7 @@ def space_json(call: Call, space: Space) -> dict[str, Any]:
     }
 
 
-def access_json(call: Call, space: Space, account: Account, grant: Grant) -> dict[str, Any]:
+def access_json(space: Space, account: Account, grant: Grant) -> dict[str, Any]:
     return {
         "space": {"name": space.name, "id": space.id},
         "created_at": grant.created_at,
@@ -140,7 +140,7 @@ def list_space_members(call: Call) -> Answer:
     space = call.space()
 
     def rows() -> list[dict[str, Any]]:
-        return [access_json(call, space, call.world.accounts[key], grant) for key, grant in space.access.items()]
+        return [access_json(space, call.world.accounts[key], grant) for key, grant in space.access.items()]
 
     return call.page(f"space-members {space.id}", ("id", "updated_at"), rows)
 
@@ -151,7 +151,7 @@ def show_space_member(call: Call) -> Answer:
     grant = space.access.get(account.id)
     if grant is None:
         raise not_found("member")
-    return record(access_json(call, space, account, grant))
+    return record(access_json(space, account, grant))
 
 
 @routes.patch("/spaces/{space}/members/{account}", WRITE)
@@ -163,4 +163,4 @@ def update_space_member(call: Call) -> Answer:
         raise invalid(f"Permissions are invalid: {', '.join(unknown)}")
     if account.id not in call.world.teams[space.team_id].members:
         raise not_found("member")
-    return record(access_json(call, space, account, call.world.allow_in_space(space, account, *dict.fromkeys(wanted))))
+    return record(access_json(space, account, call.world.allow_in_space(space, account, *dict.fromkeys(wanted))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from .clock import Clock
 from .faults import FaultPlan
 from .options import Options
 from .paging import Listing
+from .records import repeatable
 from .world import World
 
 LOG_SIZE = 200_000
@@ -78,13 +78,13 @@ class Sandbox:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the beginning: world, options, tokens, budgets, faults and log. A world made by hand stays as it is."""
+        """World, options, tokens, budgets, faults and log as at first; a world made by hand stays as it is."""
         self.world = self._make_world if isinstance(self._make_world, World) else self._make_world()
         self.world.now = self.clock.stamp
         self.options = msgspec.structs.replace(self._options)
-        self.faults = FaultPlan(random.Random(self.world.seed))
+        self.faults = FaultPlan(repeatable(f"faults {self.world.seed}"))
         self.budget = Budget(self.options.budget_capacity, self.options.budget_per_minute, self.clock.seconds)
-        self.keyring = Keyring(clock=self.clock, rng=random.Random(f"keyring {self.world.seed}"))
+        self.keyring = Keyring(clock=self.clock, rng=repeatable(f"keyring {self.world.seed}"))
         self.log.reset()
         self._listings: dict[tuple[str, ...], Listing] = {}
         self._listed_at = -1
@@ -99,7 +99,7 @@ class Sandbox:
         return Minted(authorization.id, token, account_id, scope)
 
     def change_options(self, changes: Mapping[str, Any]) -> Options:
-        """Change some options. Raises `msgspec.ValidationError` for an unknown word or a value that is not one of its."""
+        """Change some options. Raises `msgspec.ValidationError` for an unknown word or value."""
         merged = msgspec.structs.asdict(self.options) | dict(changes)
         self.options = msgspec.convert(merged, Options)
         self.budget.capacity = self.options.budget_capacity

@@ -11,7 +11,7 @@ from .access import GLOBAL, READ
 from .answers import Answer, invalid, not_found, plain_list, record
 from .calls import Call
 from .collaborators import entitled_in_app
-from .records import TEAM_FEATURES, Enterprise, IdentityProvider, Team
+from .records import TEAM_FEATURES, App, Enterprise, IdentityProvider, Space, Team
 from .routes import Routes
 from .world import World
 
@@ -265,7 +265,7 @@ def delete_identity_provider(call: Call) -> Answer:
 
 
 @routes.get("/teams/permissions", READ)
-def list_app_permissions(call: Call) -> Answer:
+def list_app_permissions(_call: Call) -> Answer:
     return plain_list(
         [{"name": name, "description": f"Can {name} the app"} for name in ("view", "deploy", "operate", "manage")]
     )
@@ -289,19 +289,19 @@ def _permission_entities(call: Call, team: Team) -> Iterator[dict[str, Any]]:
         users = [
             (call.world.accounts[account_id], permissions) for account_id, permissions in entitled_in_app(call, app)
         ]
-        yield _entity(team, "app", app.id, app.name, users[skip:])
+        yield _entity(team, "app", app, users[skip:])
     for space_id in team.spaces:
         space = call.world.spaces[space_id]
         users = [(call.world.accounts[grant.account_id], grant.permissions) for grant in space.access.values()]
-        yield _entity(team, "space", space.id, space.name, users)
+        yield _entity(team, "space", space, users)
 
 
-def _entity(team: Team, type: str, id: str, name: str, users: list[Any]) -> dict[str, Any]:
+def _entity(team: Team, kind: str, place: App | Space, users: list[Any]) -> dict[str, Any]:
     return {
-        "id": id,
-        "name": name,
+        "id": place.id,
+        "name": place.name,
         "team_id": team.id,
-        "type": type,
+        "type": kind,
         "users": [
             {"id": account.id, "email": account.email, "permissions": list(permissions)}
             for account, permissions in users

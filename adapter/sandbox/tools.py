@@ -1,4 +1,4 @@
-"""What Heroku's own tools read around the directory: dynos, releases, add-ons, pipelines and the like. Small and true."""
+"""What Heroku's own tools read around the directory: dynos, releases, add-ons, pipelines and the like."""
 
 from __future__ import annotations
 

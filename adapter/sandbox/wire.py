@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from .answers import Answer
@@ -26,7 +27,7 @@ MISSING_BYTES = 10
 BODILESS = (204, 304)
 
 
-class Broken(Exception):
+class BrokenOnPurposeError(Exception):
     """Raised to make the server drop a connection in the middle of an answer."""
 
 
@@ -76,7 +77,7 @@ async def send_broken(send: Send, answer: Answer, headers: Mapping[str, str], fa
         case "truncate":
             await send(_body(body[: len(body) // 2], more=True))
             await asyncio.sleep(0.01)
-            raise Broken("truncated on request")
+            raise BrokenOnPurposeError("truncated on request")
         case "slow_body":
             await _send_slowly(send, body, fault.seconds)
         case _:
@@ -97,15 +98,15 @@ def reset_connection(scope: Scope) -> None:
     ASGI hands out no socket, so the connection is looked up among the process's descriptors by its two addresses.
     """
     ends = [(host, int(port)) for host, port in (scope["client"], scope["server"])]
-    for name in os.listdir("/dev/fd"):
+    for entry in Path("/dev/fd").iterdir():
         try:
-            connection = socket.socket(fileno=os.dup(int(name)))
+            connection = socket.socket(fileno=os.dup(int(entry.name)))
         except OSError:
             continue
         with connection:
             if _ends(connection) == ends:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                connection.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RD)
                 return
 
 

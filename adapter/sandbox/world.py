@@ -12,7 +12,6 @@ Tests build worlds by hand with the same methods that the API uses:
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
@@ -35,6 +34,7 @@ from .records import (
     Team,
     TeamType,
     Transfer,
+    repeatable,
 )
 
 EPOCH = "2025-01-01T00:00:00Z"
@@ -63,7 +63,7 @@ class World:
         self.keys: dict[str, Key] = {}
         self.events: list[Event] = []
         self.owner_id: str | None = None
-        self._rng = random.Random(seed)
+        self._rng = repeatable(seed)
         self._accounts_by_email: dict[str, Account] = {}
         self._names: dict[str, dict[str, str]] = {"team": {}, "app": {}, "space": {}, "enterprise": {}}
         self._teams_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -169,7 +169,7 @@ class World:
     def add_team(
         self,
         name: str,
-        type: TeamType = "team",
+        kind: TeamType = "team",
         *,
         admins: Sequence[Who] = (),
         features: Iterable[str] = (),
@@ -180,7 +180,7 @@ class World:
         team = Team(
             id=self.new_id(),
             name=name,
-            type=type,
+            type=kind,
             created_at=now,
             updated_at=now,
             features=set(features),
