@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # the stub lacks types
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is not text", key_node.start_mark)
             if key in seen:
@@ -93,7 +93,11 @@ def _locate(kind: Any, data: Any, steps: Sequence[str]) -> tuple[str, Any]:
     if not steps:
         return "", kind
     name, below = _descend(kind, data, steps[0])
-    value = data.get(name) if isinstance(data, Mapping) else data[name] if isinstance(data, list) else None
+    value: Any = None
+    if isinstance(data, Mapping):
+        value = data.get(name)
+    elif isinstance(data, list) and isinstance(name, int):
+        value = data[name]
     rest, last = _locate(below, value, steps[1:])
     step = f"[{name}]" if isinstance(name, int) else str(name)
     return f"{step}.{rest}".rstrip(".").replace(".[", "["), last

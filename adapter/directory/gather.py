@@ -69,14 +69,15 @@ class Gather:
         self._model = model
         self._units = units
         self._client = client
-        self._scope = scope
-        self._max_age = max_age
+        self.scope = scope
+        self.max_age = max_age
         self._running: dict[str, asyncio.Task[list[Read]]] = {}
         self._begun: dict[str, tuple[Unit, Lineage]] = {}
         self.names = tuple(name for name in names if self._wanted(model.units[name]))
         self.done: dict[str, list[Read]] = {name: [] for name in self.names}
         """What has been read so far, by unit name; complete once `run` has returned."""
         self.begun_at = units.now()
+        self.begun_generation = units.generation
         self._costs: dict[str, int] = {}
 
     @property
@@ -113,7 +114,7 @@ class Gather:
     # --- from the roots down
 
     def _wanted(self, unit: Unit) -> bool:
-        return self._scope is None or self._scope.place in unit.places or unit.lists == self._scope.place
+        return self.scope is None or self.scope.place in unit.places or unit.lists == self.scope.place
 
     def _unit(self, name: str) -> asyncio.Task[list[Read]]:
         if name not in self._running:
@@ -133,7 +134,9 @@ class Gather:
         return read
 
     async def _state(self, unit: Unit, path: str) -> State:
-        state = await self._units.read(unit, path, self._client, self._max_age)
+        # What this gather has read itself is fresh for it, however fresh the caller insists.
+        max_age = max(self.max_age, self._units.now() - self.begun_at)
+        state = await self._units.read(unit, path, self._client, max_age)
         if state.fetched_at >= self.begun_at:
             self._costs[path] = state.cost
         return state
@@ -158,7 +161,9 @@ class Gather:
             name, expression = unit.unless_among
             known = {record["id"] for record in await self._known(name)}
             chains = [chain for chain in chains if expression(chain) not in known]
-        return list({unit.path(chain): chain for chain in reversed(chains) if self._in_scope(unit, chain)}.values())[::-1]
+        return list({unit.path(chain): chain for chain in reversed(chains) if self._in_scope(unit, chain)}.values())[
+            ::-1
+        ]
 
     async def _parents(self, unit: Unit) -> list[Read]:
         if unit.instead_of is None:
@@ -170,14 +175,16 @@ class Gather:
     async def _known(self, name: str) -> list[Any]:
         """Every record that goes by a name, whichever unit lists it."""
         lists = dict.fromkeys(u for unit in self._model.units.values() if unit.parent == name for u in unit.parents)
-        return [record for reads in await _all(self._unit(u) for u in lists) for read in reads for record in _records(read)]
+        return [
+            record for reads in await _all(self._unit(u) for u in lists) for read in reads for record in _records(read)
+        ]
 
     async def _any(self, name: str, expression: Any) -> bool:
         return any(expression({name: record}) for record in await self._known(name))
 
     def _in_scope(self, unit: Unit, chain: Lineage) -> bool:
-        expression = unit.places.get(self._scope.place) if self._scope else None
-        return self._scope is None or expression is None or expression(chain) in self._scope.ids
+        expression = unit.places.get(self.scope.place) if self.scope else None
+        return self.scope is None or expression is None or expression(chain) in self.scope.ids
 
 
 def _below(unit: Unit, parent: Read) -> Iterable[Lineage]:
@@ -200,7 +207,8 @@ async def _all(awaitables: Iterable[Any]) -> Sequence[Any]:
 
 def _reason(error: Any) -> str:
     if isinstance(error, RemoteForbidden):
-        return "missing_scope" if "forbidden_error" in error.insight else "forbidden"
+        scopes = error.insight.get("forbidden_error", {}).get("missing_scopes")
+        return "missing_scope" if scopes else "forbidden"
     if isinstance(error, RemoteNotFound):
         return "not_found"
     return str(error.remote_id or error.code)

@@ -15,9 +15,7 @@ Fetch = Callable[[Unit, str], Awaitable[State]]
 Grants = dict[str, frozenset[str]]
 
 
-async def prove(
-    model: Model, unit: Unit, lineage: Lineage, state: State, units: AccountUnits, fetch: Fetch
-) -> bool:
+async def prove(model: Model, unit: Unit, lineage: Lineage, state: State, units: AccountUnits, fetch: Fetch) -> bool:
     """Whether the unit may be trusted today. The verdict is remembered for the day, for each path apart."""
     day = int(units.now() // _DAY)
     known = units.proofs.get(state.path)
@@ -29,9 +27,7 @@ async def prove(
     return verdict is not False
 
 
-async def _verdict(
-    model: Model, unit: Unit, lineage: Lineage, state: State, day: int, fetch: Fetch
-) -> bool | None:
+async def _verdict(model: Model, unit: Unit, lineage: Lineage, state: State, day: int, fetch: Fetch) -> bool | None:
     """True, False, or None where there was nothing to compare with."""
     proof = unit.proof
     assert proof is not None

@@ -1,4 +1,4 @@
-"""What a caller may ask of a resource: parameters checked against its declaration, so that no mistyped filter widens an answer."""
+"""What a caller may ask of a resource, checked against its declaration: no mistyped filter may widen an answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -19,16 +19,19 @@ OPERATORS: tuple[str, ...] = get_args(Operator)
 FORMATS: tuple[str, ...] = get_args(Format)
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 
-# Parameters of the API that this one is compatible with, which have nothing to act on here.
-WITHOUT_EFFECT = frozenset({
-    "truto_super_query", "truto_ignore_cache", "truto_use_cache", "truto_expand", "truto_fields", "truto_async",
-    "truto_timeout", "truto_body_passthrough", "truto_response_compression",
-})  # fmt: skip
+# Whatever else the compatible API's clients send under this prefix has nothing to act on here, and is named as such.
+PREFIX = "truto_"
 COMMON = (
-    "integrated_account_id", "limit", "next_cursor", "sort_by", "q", "allow_partial", "remote_query", "truto_response_format",
-    "truto_exclude_fields", "truto_key_by", "truto_ignore_limit", "truto_ignore_remote_data",
+    "integrated_account_id", "limit", "next_cursor", "sort_by", "q", "allow_partial", "remote_query",
+    "truto_response_format", "truto_exclude_fields", "truto_key_by", "truto_ignore_limit", "truto_ignore_remote_data",
 )  # fmt: skip
-FOR_ONE = ("integrated_account_id", "allow_partial", "truto_response_format", "truto_exclude_fields", "truto_ignore_remote_data")
+FOR_ONE = (
+    "integrated_account_id",
+    "allow_partial",
+    "truto_response_format",
+    "truto_exclude_fields",
+    "truto_ignore_remote_data",
+)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _TRISTATE = {**_BOOLEANS, "null": None}
 
@@ -116,12 +119,12 @@ def _common(resource: Resource, params: Params) -> dict[str, Any]:
 
 def _unknown(params: Params, known: set[str]) -> tuple[str, ...]:
     for name in params:
-        if name not in known and name not in WITHOUT_EFFECT:
+        if name not in known and not name.startswith(PREFIX):
             raise UnknownParameter(
                 f"`{name}` is no parameter here; known are: {', '.join(sorted(known))}.",
                 details=[{"where": "query", "name": name, "expected": sorted(known)}],
             )
-    return tuple(sorted(name for name in params if name in WITHOUT_EFFECT))
+    return tuple(sorted(name for name in params if name not in known))
 
 
 # --- filters

@@ -49,7 +49,11 @@ class Client(Protocol):
     @property
     def budget(self) -> UpstreamBudget: ...
     async def iterate(
-        self, path: str, *, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         order: str | None = None,
     ) -> UpstreamList: ...
     async def send(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> Any: ...
@@ -161,9 +165,7 @@ def lasting(error: AdapterError) -> bool:
     return isinstance(error, RemoteError) and not isinstance(error, RemoteRateLimited) and 400 <= error.status < 500
 
 
-async def fetch(
-    unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None
-) -> tuple[list[Any], int]:
+async def fetch(unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None) -> tuple[list[Any], int]:
     """The unit's records and what they cost in upstream requests."""
     if unit.single:
         reply = await client.send("GET", path, query=query)
@@ -178,4 +180,3 @@ def _object(body: bytes) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
         raise UpstreamNonsense from None
-

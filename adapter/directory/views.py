@@ -23,7 +23,7 @@ Position = tuple[Any, ...]
 
 
 class Collection:
-    """A resource's records in one state of its units, sorted by id; columns and orders are worked out once, when asked."""
+    """A resource's records in one state of its units, sorted by id; columns and orders are made when first asked for."""
 
     def __init__(self, resource: Resource, records: Sequence[Record]) -> None:
         self.resource = resource
@@ -99,7 +99,9 @@ class Collection:
     def _searched(self) -> list[str]:
         if self._texts is None:
             readers = [_reader(expression) for expression in self.resource.search]
-            self._texts = ["\n".join(_flat(read(record.data) for read in readers)).casefold() for record in self.records]
+            self._texts = [
+                "\n".join(_flat(read(record.data) for read in readers)).casefold() for record in self.records
+            ]
         return self._texts
 
 

@@ -1,6 +1,6 @@
 """Provider records into unified ones: shape the records of each unit, then merge by key. Pure: no I/O, no clock.
 
-    instances (a unit's records with their parents) -> shape() -> fragments -> assemble() -> records, sorted by key
+instances (a unit's records with their parents) -> shape() -> fragments -> assemble() -> records, sorted by key
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,7 +155,9 @@ def assemble(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> tupl
     fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults)
     if resource.derived:
         fragments = _derive(resource, fragments, faults)
-    fragments += [Fragment(key=str(data[resource.key]), data=dict(data), unit="", remote=None) for data in resource.records]
+    fragments += [
+        Fragment(key=str(data[resource.key]), data=dict(data), unit="", remote=None) for data in resource.records
+    ]
     return merge(resource, fragments), faults
 
 
@@ -168,7 +170,9 @@ def merge(resource: Resource, fragments: Sequence[Fragment]) -> list[Record]:
 
 
 def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
-    data = {name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()}
+    data = {
+        name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()
+    }
     remote: dict[str, list[Any]] = {}
     for part in parts:
         if part.remote is not None:
@@ -254,8 +258,10 @@ def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[I
         fragment
         for instance in instances
         for record in records
-        if (rule := rule_of.get(record.data["role_id"])) and record.data["status"] == "active"
-        and resource.inherited and record.data["group_id"] == instance.lineage[resource.inherited.parent]["id"]
+        if (rule := rule_of.get(record.data["role_id"]))
+        and record.data["status"] == "active"
+        and resource.inherited
+        and record.data["group_id"] == instance.lineage[resource.inherited.parent]["id"]
         for fragment in _inherited(resource, rule, record, instance)
     ]
     extra = [record for record in merge(resource, made) if record.key not in held]

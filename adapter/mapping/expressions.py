@@ -1,9 +1,9 @@
 """JMESPath, with the few functions that the mapping files need beyond its own.
 
-    with(list, object)       each object of the list, with the fields of `object` added
-    split(text, separator)   the parts of a text
-    first_word(text)         the text up to its first blank, null for null
-    other_words(text)        what follows the first blank, null where nothing does
+with(list, object)       each object of the list, with the fields of `object` added
+split(text, separator)   the parts of a text
+first_word(text)         the text up to its first blank, null for null
+other_words(text)        what follows the first blank, null where nothing does
 """
 
 from functools import lru_cache

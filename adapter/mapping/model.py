@@ -1,6 +1,6 @@
 """The mapping files, read, laid over one another, checked against each other, and compiled: ready for work.
 
-A file that can't be used is refused here, at start, with the file, the path inside it, what was found and what is known.
+A file that can't be used is refused here, at start: with the file, the path in it, what was found, what is known.
 """
 
 import re
@@ -35,7 +35,7 @@ class _Made(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class Proof(_Made, kw_only=True):
+class Proof(_Made, frozen=True, kw_only=True):
     of: Expression
     by: str
     as_: str
@@ -45,7 +45,7 @@ class Proof(_Made, kw_only=True):
     exempt_ids: Expression | None
 
 
-class Unit(_Made, kw_only=True):
+class Unit(_Made, frozen=True, kw_only=True):
     """One upstream list. `parent` is the name that its record on the way is known by, `lineage` all such names."""
 
     name: str
@@ -70,7 +70,7 @@ class Unit(_Made, kw_only=True):
         return _HOLE.sub(lambda hole: str(lineage[hole[1]][hole[2]]), self.get)
 
 
-class Source(_Made, kw_only=True):
+class Source(_Made, frozen=True, kw_only=True):
     units: tuple[str, ...]
     where: Expression | None
     items: str | None
@@ -80,20 +80,20 @@ class Source(_Made, kw_only=True):
     fields: Mapping[str, Expression]
 
 
-class Derivation(_Made, kw_only=True):
+class Derivation(_Made, frozen=True, kw_only=True):
     resource: str
     each: str
     as_: str
     fields: Mapping[str, Expression]
 
 
-class Rule(_Made, kw_only=True):
+class Rule(_Made, frozen=True, kw_only=True):
     role_id: str
     gives: tuple[str, ...]
     where: Expression | None
 
 
-class Inheritance(_Made, kw_only=True):
+class Inheritance(_Made, frozen=True, kw_only=True):
     unit: str
     parent: str
     item: str
@@ -101,7 +101,7 @@ class Inheritance(_Made, kw_only=True):
     fields: Mapping[str, Expression]
 
 
-class Filter(_Made, kw_only=True):
+class Filter(_Made, frozen=True, kw_only=True):
     name: str
     path: Expression
     type: FilterType
@@ -109,12 +109,12 @@ class Filter(_Made, kw_only=True):
     place: Place | None
 
 
-class Anonymous(_Made, kw_only=True):
+class Anonymous(_Made, frozen=True, kw_only=True):
     by: Expression
     prefix: str
 
 
-class Resource(_Made, kw_only=True):
+class Resource(_Made, frozen=True, kw_only=True):
     name: str
     description: str
     key: str
@@ -134,7 +134,7 @@ class Resource(_Made, kw_only=True):
     sort: tuple[str, ...]
 
 
-class Model(_Made, kw_only=True):
+class Model(_Made, frozen=True, kw_only=True):
     """Everything that the mapping files declare, checked and compiled."""
 
     units: Mapping[str, Unit]
@@ -280,7 +280,9 @@ def _resource(file_name: str, decl: ResourceFile, path: str, units: Mapping[str,
         id_pattern=_pattern(decl.id_pattern, path),
         id_form=decl.id_form,
         get_place=decl.get_place,
-        anonymous=Anonymous(by=compile_expression(decl.anonymous.by, path, "anonymous.by"), prefix=decl.anonymous.prefix)
+        anonymous=Anonymous(
+            by=compile_expression(decl.anonymous.by, path, "anonymous.by"), prefix=decl.anonymous.prefix
+        )
         if decl.anonymous
         else None,
         fields=decl.fields,
@@ -298,7 +300,9 @@ def _check_resource(file_name: str, decl: ResourceFile, path: str) -> None:
     if file_name != f"{decl.resource}.yaml":
         raise DeclarationError(path, "resource", f"`{decl.resource}` belongs in {decl.resource}.yaml")
     _known(decl.key, decl.fields, "field", path, "key")
-    given = [word for word, there in (("sources", decl.sources), ("records", decl.records), ("from", decl.from_)) if there]
+    given = [
+        word for word, there in (("sources", decl.sources), ("records", decl.records), ("from", decl.from_)) if there
+    ]
     if len(given) != 1:
         raise DeclarationError(path, "", f"has {' and '.join(given) or 'no records'}", ["sources", "records", "from"])
     for i, name in enumerate(decl.sort):
@@ -348,9 +352,7 @@ def _source(decl: SourceDecl, at: str, resource: ResourceFile, path: str, units:
     )
 
 
-def _fields(
-    texts: Mapping[str, str], known: Mapping[str, FieldDecl], path: str, at: str
-) -> dict[str, Expression]:
+def _fields(texts: Mapping[str, str], known: Mapping[str, FieldDecl], path: str, at: str) -> dict[str, Expression]:
     for name in texts:
         _known(name, known, "field", path, at)
     return {name: compile_expression(text, path, f"{at}.{name}") for name, text in texts.items()}

@@ -16,12 +16,12 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class ExemptDecl(_Strict, kw_only=True):
+class ExemptDecl(_Strict, frozen=True, kw_only=True):
     unit: Name
     ids: str
 
 
-class ProofDecl(_Strict, kw_only=True):
+class ProofDecl(_Strict, frozen=True, kw_only=True):
     """How a unit that may be wrong is compared, once a day, with a list that is known to be right."""
 
     of: str
@@ -32,7 +32,7 @@ class ProofDecl(_Strict, kw_only=True):
     exempt: ExemptDecl | None = None
 
 
-class UnitDecl(_Strict, kw_only=True):
+class UnitDecl(_Strict, frozen=True, kw_only=True):
     get: Annotated[str, msgspec.Meta(pattern=r"^/[^\s?#]*$")]
     single: bool = False
     each: Annotated[dict[Name, Annotated[list[Name], msgspec.Meta(min_length=1)]], msgspec.Meta(max_length=1)] = {}
@@ -48,11 +48,11 @@ class UnitDecl(_Strict, kw_only=True):
     proof: ProofDecl | None = None
 
 
-class UnitsFile(_Strict, kw_only=True):
+class UnitsFile(_Strict, frozen=True, kw_only=True):
     units: dict[Name, UnitDecl]
 
 
-class FieldDecl(_Strict, kw_only=True):
+class FieldDecl(_Strict, frozen=True, kw_only=True):
     type: FieldType
     always: bool = False
     description: str = ""
@@ -61,7 +61,7 @@ class FieldDecl(_Strict, kw_only=True):
     rank: list[Any] = []
 
 
-class SourceDecl(_Strict, kw_only=True):
+class SourceDecl(_Strict, frozen=True, kw_only=True):
     unit: Annotated[list[Name], msgspec.Meta(min_length=1)]
     where: str | None = None
     items: Name | None = None
@@ -71,7 +71,7 @@ class SourceDecl(_Strict, kw_only=True):
     fields: dict[Name, str]
 
 
-class FromDecl(_Strict, kw_only=True):
+class FromDecl(_Strict, frozen=True, kw_only=True):
     """Records made of the list `each` in every source record of another resource."""
 
     resource: Name
@@ -80,13 +80,13 @@ class FromDecl(_Strict, kw_only=True):
     fields: dict[Name, str]
 
 
-class InheritRule(_Strict, kw_only=True):
+class InheritRule(_Strict, frozen=True, kw_only=True):
     role_id: str
     gives: Annotated[list[str], msgspec.Meta(min_length=1)]
     where: str | None = None
 
 
-class InheritedDecl(_Strict, kw_only=True):
+class InheritedDecl(_Strict, frozen=True, kw_only=True):
     unit: Name
     parent: Name
     item: Name
@@ -94,12 +94,12 @@ class InheritedDecl(_Strict, kw_only=True):
     fields: dict[Name, str]
 
 
-class AnonymousDecl(_Strict, kw_only=True):
+class AnonymousDecl(_Strict, frozen=True, kw_only=True):
     by: str
     prefix: Annotated[str, msgspec.Meta(pattern=r"^[a-z]+:$")]
 
 
-class FilterDecl(_Strict, kw_only=True):
+class FilterDecl(_Strict, frozen=True, kw_only=True):
     path: str
     type: FilterType = "string"
     alias: Name | None = None
@@ -107,11 +107,13 @@ class FilterDecl(_Strict, kw_only=True):
     place: Place | None = None
 
 
-class ResourceFile(_Strict, kw_only=True):
+class ResourceFile(_Strict, frozen=True, kw_only=True):
     resource: Name
     description: str = ""
     key: Name
-    methods: Annotated[list[Method], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["list", "get"])
+    methods: Annotated[list[Method], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: ["list", "get"]
+    )
     id_pattern: str | None = None
     id_form: str | None = None
     get_place: Place | None = None

@@ -1,0 +1,172 @@
+"""The unified door: `/unified/user-directory/{resource}` and `/{resource}/{id}`, lists and records in one shape."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from email.utils import formatdate
+from typing import Any, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from adapter.directory.query import Query, parse_list, parse_one
+from adapter.directory.service import Answer, Directory
+from adapter.directory.units import Client
+from adapter.errors import InvalidParameter, NotFound
+from adapter.mapping.engine import Record
+from adapter.mapping.model import Resource
+from adapter.models import Caller, Scope
+from adapter.web.answers import rate_headers
+from adapter.web.auth import account_of, caller_of, require_scope
+from adapter.web.query import parse_query
+
+PREFIX = "/unified/user-directory"
+JSON = "application/json"
+_ENCODER = msgspec.json.Encoder()
+
+
+class Accounts(Protocol):
+    """What this door needs of the accounts."""
+
+    async def open(self, account_id: str, caller: Caller | None = None) -> Any: ...
+
+
+def routes(*, directory: Directory, accounts: Accounts) -> list[BaseRoute]:
+    door = _Door(directory, accounts)
+    return [
+        Route(PREFIX + "/{resource}", door.list, methods=["GET"]),
+        Route(PREFIX + "/{resource}/{id:path}", door.get, methods=["GET"]),
+    ]
+
+
+class _Door:
+    def __init__(self, directory: Directory, accounts: Accounts) -> None:
+        self._directory = directory
+        self._accounts = accounts
+
+    async def list(self, request: Request) -> Response:
+        resource, client, account_id, params = await self._opened(request, "list")
+        query = parse_list(resource, params, max_age=_max_age(request))
+        answer = await self._directory.list_records(account_id, client, resource, query)
+        headers = _headers(answer, query, client)
+        if query.format == "stream":
+            return StreamingResponse(_lines(answer, query), headers=headers, media_type="application/x-ndjson")
+        return Response(_envelope(answer, query), headers=headers, media_type=JSON)
+
+    async def get(self, request: Request) -> Response:
+        resource, client, account_id, params = await self._opened(request, "get")
+        query = parse_one(resource, params, max_age=_max_age(request))
+        key = request.path_params["id"]
+        answer = await self._directory.get_record(account_id, client, resource, key, query)
+        body = _object(answer, query)
+        return Response(body, headers=_headers(answer, query, client), media_type=JSON)
+
+    async def _opened(self, request: Request, method: str) -> tuple[Resource, Client, str, dict[str, Any]]:
+        caller = caller_of(request)
+        require_scope(caller, Scope.DIRECTORY_READ)
+        resource = self._directory.resource(request.path_params["resource"])
+        if method not in resource.methods:
+            raise NotFound(f"`{resource.name}` has no records to ask for one by one; list it.")
+        account_id = account_of(request, caller)
+        client = await self._accounts.open(account_id, caller)
+        return resource, client, account_id, parse_query(request.scope["query_string"])
+
+
+# --- bodies
+
+
+def _envelope(answer: Answer, query: Query) -> bytes:
+    """The list envelope, joined from records that are encoded already."""
+    head = b'{"result":' + _result(answer.records, query)
+    rest = {"next_cursor": answer.next_cursor, "prev_cursor": None, "result_count": len(answer.records), **_gaps(answer)}
+    if query.format == "debug":
+        rest["debug"] = _debug(answer)
+    return head + b"," + _ENCODER.encode(rest)[1:]
+
+
+def _object(answer: Answer, query: Query) -> bytes:
+    if query.format == "raw":
+        return _ENCODER.encode(answer.records[0].remote)
+    body = _encoded(answer.records[0], query)
+    extra = _gaps(answer) | ({"debug": _debug(answer)} if query.format == "debug" else {})
+    return body[:-1] + b"," + _ENCODER.encode(extra)[1:] if extra else body
+
+
+def _result(records: Sequence[Record], query: Query) -> bytes:
+    if query.format == "raw":
+        return _ENCODER.encode([remote for record in records for part in record.remote.values() for remote in part])
+    if query.key_by:
+        return _keyed(records, query.key_by, query)
+    return b"[" + b",".join(_encoded(record, query) for record in records) + b"]"
+
+
+def _keyed(records: Sequence[Record], field: str, query: Query) -> bytes:
+    """An object instead of the array; where two records share a value, saying nothing would lose one of them."""
+    entries: dict[str, msgspec.Raw] = {}
+    for record in records:
+        value = record.data.get(field)
+        name = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        if name in entries:
+            raise InvalidParameter(
+                f"`truto_key_by={field}` would drop a record: two have the value `{name}`. Choose a field like `id`.",
+                details=[{"where": "query", "name": "truto_key_by", "found": field}],
+            )
+        entries[name] = msgspec.Raw(_encoded(record, query))
+    return _ENCODER.encode(entries)
+
+
+def _encoded(record: Record, query: Query) -> bytes:
+    if not query.exclude and not query.ignore_remote and query.format != "normalized":
+        return record.encoded
+    data = {name: value for name, value in record.data.items() if name not in query.exclude}
+    if not query.ignore_remote and query.format != "normalized" and "remote_data" not in query.exclude:
+        data["remote_data"] = record.remote
+    return _ENCODER.encode(data)
+
+
+async def _lines(answer: Answer, query: Query) -> AsyncIterator[bytes]:
+    """NDJSON; whoever does not see the closing line has not seen everything."""
+    for record in answer.records:
+        yield _encoded(record, query) + b"\n"
+    closing = {"end": True, "count": len(answer.records), "next_cursor": answer.next_cursor}
+    yield _ENCODER.encode({**closing, "missing": msgspec.to_builtins(answer.missing)}) + b"\n"
+
+
+def _gaps(answer: Answer) -> dict[str, Any]:
+    if not answer.missing:
+        return {}
+    return {"is_partial_response": True, "missing": msgspec.to_builtins(answer.missing)}
+
+
+def _debug(answer: Answer) -> dict[str, Any]:
+    requests = [
+        {"method": "GET", "path": path, "status": status, "read_at": formatdate(at, usegmt=True)}
+        for path, status, at in answer.paths
+    ]
+    return {"requests": requests}
+
+
+# --- headers
+
+
+def _headers(answer: Answer, query: Query, client: Client) -> dict[str, str]:
+    headers = {
+        "Age": str(int(answer.age)),
+        "Last-Modified": formatdate(answer.last_modified, usegmt=True),
+        **rate_headers(client.budget),
+    }
+    if query.warnings:
+        headers["Warning"] = f'299 - "no effect here: {", ".join(query.warnings)}"'
+    return headers
+
+
+def _max_age(request: Request) -> float | None:
+    """How fresh the caller insists: `no-cache` and `max-age=N` of Cache-Control."""
+    directives: Mapping[str, str] = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (part.partition("=") for part in request.headers.get("cache-control", "").split(","))
+    }
+    if "no-cache" in directives or "no-store" in directives:
+        return 0.0
+    seconds = directives.get("max-age", "")
+    return float(seconds) if seconds.isdigit() and len(seconds) < 10 else None
