@@ -7,7 +7,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from . import account, apps, collaborators, enterprise, members, oauth, spaces, teams, tools
+from . import account, addons, apps, collaborators, enterprise, members, oauth, spaces, teams, tools
 from .access import Authorization
 from .answers import Answer, Refusal, no_such_path, unauthorized
 from .calls import Call
@@ -16,10 +16,10 @@ from .routes import RouteTree
 from .state import LoggedRequest, Sandbox
 
 ROUTES = RouteTree(
-    module.routes for module in (account, teams, members, apps, collaborators, spaces, enterprise, oauth, tools)
+    module.routes for module in (account, teams, members, apps, collaborators, spaces, enterprise, oauth, addons, tools)
 )
 
-ACCEPT = re.compile(r"application/vnd\.heroku\+json\s*;\s*version=3(\.[\w-]+)?", re.IGNORECASE)
+ACCEPT = re.compile(r"application/vnd\.heroku\+json\s*;\s*version=3(\.[\w-]+)?(?=[\s;,]|$)", re.IGNORECASE)
 FREE_PATHS = {"/account/rate-limits"}
 LONGEST_REQUEST_ID = 7168
 

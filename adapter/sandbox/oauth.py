@@ -253,13 +253,14 @@ def _page(client: Client, account: Account, scope: tuple[str, ...], query: Mappi
 
 def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
     """`/oauth/token`: a code or a refresh token for an access token. Raises `Refusal`."""
-    if sandbox.keyring.client_with(form.get("client_secret", "")) is None:
+    client = sandbox.keyring.client_with(form.get("client_secret", ""))
+    if client is None:
         raise Refusal(401, "unauthorized", "Invalid client credentials.")
     match form.get("grant_type"):
         case "authorization_code":
-            held = _held_by(sandbox, "grant", form.get("code", ""))
+            held = _held_by(sandbox, client, "grant", form.get("code", ""))
         case "refresh_token":
-            held = _held_by(sandbox, "refresh", form.get("refresh_token", ""))
+            held = _held_by(sandbox, client, "refresh", form.get("refresh_token", ""))
         case _:
             raise invalid("Invalid grant type. Available grant types: authorization_code, refresh_token.")
     if sandbox.world.accounts[held.account_id].suspended:
@@ -267,11 +268,11 @@ def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
     return _tokens(sandbox, held)
 
 
-def _held_by(sandbox: Sandbox, kind: str, text: str) -> Authorization:
-    """The authorization with this code (`grant`) or refresh token (`refresh`): unknown is 404, too late is 401."""
+def _held_by(sandbox: Sandbox, client: Client, kind: str, text: str) -> Authorization:
+    """The client's authorization with this code (`grant`) or refresh token (`refresh`): unknown 404, too late 401."""
     for held in sandbox.keyring.authorizations.values():
         secret: Secret | None = getattr(held, kind)
-        if secret and secret.text == text:
+        if secret and secret.text == text and held.client_id == client.id:
             if secret.has_expired(sandbox.clock.seconds()):
                 raise Refusal(401, "unauthorized", "The code has expired.")
             return held

@@ -37,17 +37,19 @@ class RunningSandbox:
         port: int = 0,
     ) -> None:
         self._seed = seed or SeedOptions()
+        self.owner_token: str
         self._thread: ServerThread | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
         if thread:
             self.sandbox = Sandbox(world or (lambda: generate(self._seed)), options)
             self._thread = ServerThread(self.sandbox, port=port)
             self.url = self._thread.server.url
+            self.owner_token = self.sandbox.owner_token
         else:
             if world is not None:
                 raise ValueError("a sandbox in a process takes a seeded world only")
             self.url = self._start_process(port, options or Options())
-        self.owner_token: str = self.token(["global"])
+            self.owner_token = self.token(["global"])
 
     def _start_process(self, port: int, options: Options) -> str:
         port = port or free_port()
@@ -116,8 +118,7 @@ class RunningSandbox:
 
     def reset(self) -> None:
         """World, tokens, budgets, faults and log as at the start; `owner_token` is minted anew."""
-        self.control("POST", "reset")
-        self.owner_token = self.token(["global"])
+        self.owner_token = self.control("POST", "reset")["owner_token"]
 
     def close(self) -> None:
         if self._thread is not None:

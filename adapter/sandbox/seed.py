@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
@@ -36,93 +37,18 @@ STRANGER_EMAIL = "stranger@example.org"
 
 FEWEST_PEOPLE = 8
 
-FIRST_NAMES = [
-    "Ada",
-    "Alan",
-    "Barbara",
-    "Bob",
-    "Carla",
-    "Dennis",
-    "Edith",
-    "Frances",
-    "Grace",
-    "Hedy",
-    "Ivan",
-    "Jean",
-    "Katherine",
-    "Ken",
-    "Lin",
-    "Margaret",
-    "Niklaus",
-    "Olga",
-    "Peter",
-    "Quinn",
-    "Radia",
-    "Sophie",
-    "Tim",
-    "Ursula",
-    "Vera",
-    "Wendy",
-    "Xavier",
-    "Yukihiro",
-    "Zora",
-]
-LAST_NAMES = [
-    "Allen",
-    "Backus",
-    "Cerf",
-    "Dijkstra",
-    "Engelbart",
-    "Floyd",
-    "Goldberg",
-    "Hamilton",
-    "Iverson",
-    "Johnson",
-    "Knuth",
-    "Lovelace",
-    "McCarthy",
-    "Naur",
-    "Oikarinen",
-    "Perlman",
-    "Quine",
-    "Ritchie",
-    "Shannon",
-    "Thompson",
-    "Ulam",
-    "Vaughan",
-    "Wirth",
-    "Xu",
-    "Yao",
-    "Zuse",
-]
-TEAM_WORDS = [
-    "acme",
-    "globex",
-    "initech",
-    "umbrella",
-    "hooli",
-    "stark",
-    "wayne",
-    "tyrell",
-    "cyberdyne",
-    "wonka",
-    "soylent",
-    "vandelay",
-]
-APP_WORDS = [
-    "api",
-    "web",
-    "worker",
-    "billing",
-    "search",
-    "mail",
-    "admin",
-    "reports",
-    "ingest",
-    "auth",
-    "cache",
-    "proxy",
-]
+FIRST_NAMES = re.findall(
+    r"\w+",
+    "Ada Alan Barbara Bob Carla Dennis Edith Frances Grace Hedy Ivan Jean Katherine Ken Lin Margaret Niklaus Olga "
+    "Peter Quinn Radia Sophie Tim Ursula Vera Wendy Xavier Yukihiro Zora",
+)
+LAST_NAMES = re.findall(
+    r"\w+",
+    "Allen Backus Cerf Dijkstra Engelbart Floyd Goldberg Hamilton Iverson Johnson Knuth Lovelace McCarthy Naur "
+    "Oikarinen Perlman Quine Ritchie Shannon Thompson Ulam Vaughan Wirth Xu Yao Zuse",
+)
+TEAM_WORDS = ("acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "tyrell", "wonka", "soylent")
+APP_WORDS = ("api", "web", "worker", "billing", "search", "mail", "admin", "reports", "ingest", "auth", "cache")
 
 
 class SeedOptions(Struct, frozen=True, kw_only=True):

@@ -12,17 +12,16 @@ Tests build worlds by hand with the same methods that the API uses:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
+from .lookup import Lookup
 from .records import (
     Account,
     AddOn,
     App,
     Enterprise,
     EnterpriseMember,
-    Event,
     Fading,
     Grant,
     IdentityProvider,
@@ -33,7 +32,6 @@ from .records import (
     Space,
     Team,
     TeamType,
-    Transfer,
     repeatable,
 )
 
@@ -44,30 +42,18 @@ Who = Account | str
 """Somebody: an account, or an e-mail address, which makes an account when it is not known."""
 
 
-class World:
-    """All records with their indexes. `revision` goes up with every change; answers are cached against it.
+class World(Lookup):
+    """`revision` goes up with every change; answers are cached against it.
 
     `now` gives the time of a change and `seed` the ids: the same calls on the same seed give the same world.
     """
 
     def __init__(self, seed: int = 0, now: Callable[[], str] = lambda: EPOCH) -> None:
+        super().__init__()
         self.seed = seed
         self.now = now
         self.revision = 0
-        self.accounts: dict[str, Account] = {}
-        self.teams: dict[str, Team] = {}
-        self.apps: dict[str, App] = {}
-        self.spaces: dict[str, Space] = {}
-        self.enterprises: dict[str, Enterprise] = {}
-        self.transfers: dict[str, Transfer] = {}
-        self.keys: dict[str, Key] = {}
-        self.events: list[Event] = []
-        self.owner_id: str | None = None
         self._rng = repeatable(seed)
-        self._accounts_by_email: dict[str, Account] = {}
-        self._names: dict[str, dict[str, str]] = {"team": {}, "app": {}, "space": {}, "enterprise": {}}
-        self._teams_of: defaultdict[str, set[str]] = defaultdict(set)
-        self._apps_of: defaultdict[str, set[str]] = defaultdict(set)
 
     def new_id(self) -> str:
         return str(UUID(int=self._rng.getrandbits(128), version=4))
@@ -79,42 +65,6 @@ class World:
         """Note a change; answers its time."""
         self.revision += 1
         return self.now()
-
-    # -- finding ---------------------------------------------------------------------------------------------------
-
-    @property
-    def owner(self) -> Account:
-        """The person whose token a test or the demo connects with: the seeded one, else the first account."""
-        return self.accounts[self.owner_id or next(iter(self.accounts))]
-
-    def account(self, identity: str) -> Account | None:
-        return self.accounts.get(identity) or self._accounts_by_email.get(identity.lower())
-
-    def team(self, identity: str) -> Team | None:
-        """By id or name. An id wins over a team that is named like it."""
-        return self.teams.get(identity) or self.teams.get(self._names["team"].get(identity, ""))
-
-    def app(self, identity: str) -> App | None:
-        return self.apps.get(identity) or self.apps.get(self._names["app"].get(identity, ""))
-
-    def space(self, identity: str) -> Space | None:
-        return self.spaces.get(identity) or self.spaces.get(self._names["space"].get(identity, ""))
-
-    def enterprise(self, identity: str) -> Enterprise | None:
-        return self.enterprises.get(identity) or self.enterprises.get(self._names["enterprise"].get(identity, ""))
-
-    def name_taken(self, kind: str, name: str) -> bool:
-        return name in self._names[kind]
-
-    def teams_of(self, account: Account) -> list[Team]:
-        return [self.teams[team_id] for team_id in self._teams_of.get(account.id, ())]
-
-    def personal_apps_of(self, account: Account) -> list[App]:
-        return [app for app in self.apps_of(account) if app.team_id is None]
-
-    def apps_of(self, account: Account) -> list[App]:
-        """Apps that the account owns or was given access to, app by app."""
-        return [self.apps[app_id] for app_id in self._apps_of.get(account.id, ())]
 
     def person(self, who: Who) -> Account:
         if isinstance(who, Account):
