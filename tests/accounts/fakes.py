@@ -1,0 +1,95 @@
+"""A provider of a few lines, behind the real client: which keys it takes, and what each may do."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import msgspec
+
+from adapter.accounts.chores import Chores
+from adapter.accounts.service import Accounts
+from adapter.accounts.tokens import Tokens
+from adapter.models import Caller
+from adapter.storage.accounts import AccountStore
+from adapter.storage.database import Database
+from adapter.storage.tokens import TokenStore
+from adapter.storage.vault import Vault
+from adapter.upstream.client import UpstreamClient
+from adapter.upstream.provider import load_provider
+
+UNITS = {
+    "account": ("global", "identity"),
+    "teams": ("global", "read", "read-protected", "write", "write-protected"),
+    "team_members": ("global",),
+    "health": (),
+}
+API = Caller(kind="api", token_id="api-1")
+ACME = Caller(kind="api", token_id="api-2", tenant_id="acme")
+OTHER = Caller(kind="api", token_id="api-3", tenant_id="other")
+
+
+def holder(account_id: str) -> Caller:
+    return Caller(kind="account", token_id="account-1", account_id=account_id, scopes=frozenset())
+
+
+class Key(msgspec.Struct, kw_only=True):
+    owner: str
+    scopes: str = "global"
+    error: tuple[int, Any] | None = None
+
+
+class FakeProvider(httpx.AsyncBaseTransport):
+    """Answers `GET /account` (scopes `global identity`) and `GET /teams` (anything but `identity`) by key."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Key] = {}
+        self.seen: list[tuple[str, str]] = []
+        self.broken: httpx.Response | Exception | None = None
+        self.arrivals = asyncio.Semaphore(0)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        self.seen.append((request.url.path, token))
+        self.arrivals.release()
+        await self.gate.wait()
+        if isinstance(self.broken, Exception):
+            raise self.broken
+        if self.broken is not None:
+            return self.broken
+        key = self.keys.get(token)
+        if key is None:
+            return httpx.Response(401, json={"id": "unauthorized", "message": "Invalid credentials provided."})
+        if key.error:
+            return httpx.Response(key.error[0], json=key.error[1])
+        return _answer(request.url.path, key)
+
+
+def _answer(path: str, key: Key) -> httpx.Response:
+    accepted = "global identity" if path == "/account" else "global read read-protected write write-protected"
+    headers = {"oauth-scope": key.scopes, "oauth-scope-accepted": accepted}
+    if not set(key.scopes.split()) & set(accepted.split()):
+        return httpx.Response(403, headers=headers, json={"id": "forbidden", "message": "You do not have access."})
+    body = {"id": key.owner, "email": f"{key.owner}@example.com", "name": None} if path == "/account" else []
+    return httpx.Response(200, headers=headers, json=body)
+
+
+class House:
+    """The room under test, on one database, with a provider of its own."""
+
+    def __init__(self, database: Database, provider: FakeProvider, keys: list[str] | None = None) -> None:
+        self.provider = provider
+        self.store = AccountStore(database)
+        self.token_store = TokenStore(database)
+        self.vault = Vault(keys or ["fake-secret-key-" + "k" * 32])
+        self.upstream = UpstreamClient(load_provider(), transport=provider)
+        self.chores = Chores()
+        self.accounts = Accounts(
+            store=self.store, vault=self.vault, upstream=self.upstream, chores=self.chores, unit_scopes=UNITS
+        )
+        self.tokens = Tokens(store=self.token_store, accounts=self.accounts, chores=self.chores)
+
+    async def close(self) -> None:
+        await self.chores.finish()
+        await self.upstream.close()
