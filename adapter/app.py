@@ -1,0 +1,184 @@
+"""The composition: the one module that knows every room. `open_house` for commands, `create_app` for ASGI servers."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapter import logs
+from adapter.accounts.chores import Chores
+from adapter.accounts.service import Accounts
+from adapter.accounts.tokens import Tokens
+from adapter.config import Settings, load
+from adapter.declarations import bundled_dir
+from adapter.directory.cursors import Cursors
+from adapter.directory.service import Directory
+from adapter.errors import StartupError
+from adapter.mapping.model import Model, load_model
+from adapter.storage.accounts import AccountStore
+from adapter.storage.database import Database
+from adapter.storage.tokens import TokenStore
+from adapter.storage.vault import Vault, load_vault
+from adapter.upstream.client import UpstreamClient
+from adapter.upstream.provider import Provider, load_provider
+from adapter.web import accounts as accounts_door
+from adapter.web import health, raw, unified
+from adapter.web.auth import Authenticated
+from adapter.web.edge import Housed, Limited, Observed, Shaped
+from adapter.web.metrics import Metrics
+
+PROVIDER = "heroku"
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """Everything that a process needs, opened and ready."""
+
+    settings: Settings
+    provider: Provider
+    model: Model
+    database: Database
+    vault: Vault
+    upstream: UpstreamClient
+    accounts: Accounts
+    tokens: Tokens
+    directory: Directory
+    cursors: Cursors
+
+
+def declarations(settings: Settings) -> tuple[Provider, Model]:
+    """What the mapping files say, checked; DeclarationError shows the fault."""
+    directories = mapping_dirs(settings)
+    return load_provider(directories, PROVIDER), load_model([directory / PROVIDER for directory in _with(directories)])
+
+
+def mapping_dirs(settings: Settings) -> list[Path]:
+    """The shipped mapping files, and the deployment's own laid over them."""
+    return [bundled_dir(), *([Path(settings.mappings_dir)] if settings.mappings_dir else [])]
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterator[House]:
+    """A house in working order, closed again at the end. StartupError says what keeps it from opening."""
+    provider, model = declarations(settings)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(settings.database_url))
+        if migrate:
+            await database.ensure_schema()
+        vault = load_vault(settings)
+        upstream = UpstreamClient(
+            provider,
+            api_url=settings.heroku_api_url or None,
+            concurrency=settings.upstream_concurrency,
+            timeout=settings.upstream_timeout,
+        )
+        stack.push_async_callback(upstream.close)
+        chores = Chores()
+        stack.push_async_callback(chores.finish)
+        accounts = Accounts(
+            store=AccountStore(database),
+            vault=vault,
+            upstream=upstream,
+            chores=chores,
+            unit_scopes={name: unit.scopes for name, unit in model.units.items()},
+        )
+        cursors = Cursors(vault.derive("cursors"))
+        directory = Directory(
+            model,
+            cursors,
+            max_age=settings.directory_max_age,
+            wait=settings.directory_wait,
+            reserve=settings.directory_reserve,
+            refill=60.0 / provider.budget.per_minute,
+        )
+        stack.push_async_callback(directory.close)
+        yield House(
+            settings=settings,
+            provider=provider,
+            model=model,
+            database=database,
+            vault=vault,
+            upstream=upstream,
+            accounts=accounts,
+            tokens=Tokens(store=TokenStore(database), accounts=accounts, chores=chores),
+            directory=directory,
+            cursors=cursors,
+        )
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The ASGI application; the house is opened and closed by the server's lifespan."""
+    return _App(settings or load())
+
+
+class _App:
+    """Opens the house at start-up and serves from it; a start-up that fails is told to the server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._served: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._served is None:
+            raise StartupError("The server runs without its lifespan; start it with `adapter serve`.")
+        else:
+            await self._served(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with open_house(self._settings) as house:
+                self._served = _edge(house)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except StartupError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _edge(house: House) -> ASGIApp:
+    """The doors behind the edge: observed, errors shaped, sizes limited, the caller found; in this order."""
+    metrics = Metrics()
+    doors = raw.RawDoors(
+        accounts=house.accounts, provider=house.provider, cursors=house.cursors, on_write=_noting_writes(house.directory)
+    )
+    routes: list[BaseRoute] = [
+        *doors.routes,
+        *unified.routes(directory=house.directory, accounts=house.accounts),
+        *accounts_door.routes(
+            accounts=house.accounts, tokens=house.tokens, provider=house.provider, cursors=house.cursors
+        ),
+        *health.routes(checks=_checks(house), metrics=metrics),
+    ]
+    app: ASGIApp = Router(routes, default=doors.root, redirect_slashes=False)
+    app = Authenticated(Housed(app), house.tokens)
+    limits = house.settings
+    app = Limited(
+        app, max_body=limits.max_body_bytes, max_query=limits.max_query_bytes, max_headers=limits.max_header_bytes
+    )
+    return Observed(Shaped(app, house.provider.errors.remote_id), metrics)
+
+
+def _noting_writes(directory: Directory) -> raw.OnWrite:
+    async def noted(account_id: str, _method: str, path: str) -> None:
+        directory.touched(account_id, path)
+
+    return noted
+
+
+def _checks(house: House) -> Mapping[str, health.Check]:
+    async def keys() -> None:
+        house.vault.open(house.vault.seal(b"ready", about="readyz"), about="readyz")
+
+    async def mappings() -> None:
+        if not house.model.resources:
+            raise StartupError("No mapping file declares a resource.")
+
+    return {"database": house.database.ping, "keys": keys, "mappings": mappings}
