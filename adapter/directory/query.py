@@ -87,7 +87,8 @@ def parse_list(resource: Resource, params: Params, *, max_age: float | None = No
         sort=_sort(resource, params),
         include_inherited=_flag(params, "include_inherited"),
         key_by=_field(resource, params, "truto_key_by"),
-        ignore_limit=_flag(params, "truto_ignore_limit"),
+        # A stream has a closing line instead of pages.
+        ignore_limit=_flag(params, "truto_ignore_limit") or _one(params, "truto_response_format") == "stream",
         remote_query=_remote_query(params),
         warnings=warnings,
         max_age=max_age,

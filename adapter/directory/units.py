@@ -122,8 +122,13 @@ class AccountUnits:
         flight = self._flights.get(path)
         if flight is None:
             flight = self._flights[path] = asyncio.create_task(self._fetch(unit, path, client))
-            flight.add_done_callback(lambda _: self._flights.pop(path, None))
+            flight.add_done_callback(lambda done: self._landed(path, done))
         return await asyncio.shield(flight)
+
+    def _landed(self, path: str, flight: asyncio.Task[State]) -> None:
+        self._flights.pop(path, None)
+        if not flight.cancelled():
+            flight.exception()  # whoever waits for it raises it; they may all have left
 
     async def _fetch(self, unit: Unit, path: str, client: Client) -> State:
         generation = self.generation

@@ -1,11 +1,11 @@
 """The cases beside the mapping files: what a provider answers, and the unified records that must come of it.
 
-    - name: what the case shows
-      units:
-        - {unit: team_members, with: {team: {id: …, name: …}}, records: [{…}]}
-      inherited: true            # where implied records are asked for
-      gives: [{id: …, …}]        # all records, in order; of each, the fields that the case is about
-      faults: 1                  # records that can't be read, where the case is about these
+- name: what the case shows
+  units:
+    - {unit: team_members, with: {team: {id: …, name: …}}, records: [{…}]}
+  inherited: true            # where implied records are asked for
+  gives: [{id: …, …}]        # all records, in order; of each, the fields that the case is about
+  faults: 1                  # records that can't be read, where the case is about these
 """
 
 from collections.abc import Iterator, Sequence

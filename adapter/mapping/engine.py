@@ -11,7 +11,7 @@ import msgspec
 
 from adapter.mapping.expressions import Expression, ShapeError
 from adapter.mapping.merge import merge_field
-from adapter.mapping.model import Model, Resource, Source
+from adapter.mapping.model import Inheritance, Model, Resource, Rule, Source
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -252,26 +252,36 @@ def _derive(resource: Resource, fragments: Sequence[Fragment], faults: list[Faul
 
 def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> list[Record]:
     """The records together with what they imply elsewhere; what somebody holds by themselves stands as it is."""
-    rule_of = {rule.role_id: rule for rule in (resource.inherited.rules if resource.inherited else ())}
-    held = {record.key: record for record in records}
+    if resource.inherited is None:
+        return list(records)
+    implying = _implying(resource.inherited, records)
     made = [
         fragment
         for instance in instances
-        for record in records
-        if (rule := rule_of.get(record.data["role_id"]))
-        and record.data["status"] == "active"
-        and resource.inherited
-        and record.data["group_id"] == instance.lineage[resource.inherited.parent]["id"]
-        for fragment in _inherited(resource, rule, record, instance)
+        for rule, record in implying.get(instance.lineage[resource.inherited.parent]["id"], ())
+        for fragment in _implied(resource, resource.inherited, rule, record, instance)
     ]
+    held = {record.key for record in records}
     extra = [record for record in merge(resource, made) if record.key not in held]
     return sorted((*records, *extra), key=lambda record: record.key)
 
 
-def _inherited(resource: Resource, rule: Any, record: Record, instance: Instance) -> Iterable[Fragment]:
-    assert resource.inherited is not None
+def _implying(inheritance: Inheritance, records: Iterable[Record]) -> dict[str, list[tuple[Rule, Record]]]:
+    """By group: the accepted roles in it that imply something, each with its rule."""
+    rule_of = {rule.role_id: rule for rule in inheritance.rules}
+    found: dict[str, list[tuple[Rule, Record]]] = {}
+    for record in records:
+        rule = rule_of.get(record.data["role_id"])
+        if rule and record.data["status"] == "active" and record.data["group_id"]:
+            found.setdefault(record.data["group_id"], []).append((rule, record))
+    return found
+
+
+def _implied(
+    resource: Resource, inheritance: Inheritance, rule: Rule, record: Record, instance: Instance
+) -> Iterable[Fragment]:
     for item in instance.records:
         if rule.where is None or _true(rule.where(item)):
             for gives in rule.gives:
-                context = {**record.data, f"_{resource.inherited.item}": item, "_gives": gives}
-                yield _fragment(resource, resource.inherited.fields, resource.inherited.unit, context, item)
+                context = {**record.data, f"_{inheritance.item}": item, "_gives": gives}
+                yield _fragment(resource, inheritance.fields, inheritance.unit, context, item)
