@@ -162,7 +162,8 @@ FLAG_PREFERENCES = (
 
 
 def _preferences(account: Account) -> dict[str, Any]:
-    return {name: account.preferences.get(name) for name in TEXT_PREFERENCES + FLAG_PREFERENCES}
+    held = {name: account.preferences.get(name) for name in TEXT_PREFERENCES + FLAG_PREFERENCES}
+    return held | {"dismissed-pipelines-github-banners": None}
 
 
 @routes.get("/users/{account}/preferences", READ)
