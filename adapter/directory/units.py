@@ -39,6 +39,7 @@ class UpstreamList(Protocol):
 class UpstreamBudget(Protocol):
     @property
     def remaining(self) -> int | None: ...
+    def headers(self) -> list[tuple[str, str]]: ...
 
 
 class Client(Protocol):
