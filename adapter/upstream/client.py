@@ -269,7 +269,8 @@ def remote_error(provider: Provider, status: int, headers: Mapping[str, str], bo
             kind: type[RemoteError] = RemoteUnauthorized
         case 403:
             kind = RemoteForbidden
-            insight = {"forbidden_error": {"missing_scopes": list(provider.scopes.missing(headers))}}
+            missing, held = provider.scopes.missing(headers), provider.scopes.held(headers)
+            insight = {"forbidden_error": {"missing_scopes": list(missing), "held_scopes": list(held)}}
         case 404:
             kind = RemoteNotFound
         case 429:
