@@ -1,0 +1,1 @@
+"""The doors: one module each, thin: parse, call, answer."""
