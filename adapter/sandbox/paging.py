@@ -83,7 +83,7 @@ class Listing(msgspec.Struct):
             span = range(high - 1, max(low, high - wanted.max) - 1, -1)
         else:
             span = range(low, min(high, low + wanted.max))
-        headers = {"accept-ranges": ", ".join(self.fields)}
+        headers = {"accept-ranges": ", ".join(sorted(self.fields))}
         if not span:
             return Answer(200, b"[]", headers)
         body = b"[" + b",".join([rows[index] for index in span]) + b"]"
