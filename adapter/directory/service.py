@@ -266,9 +266,10 @@ def _scope(resource: Resource, query: Query) -> Scope | None:
 
 def _shaped(resource: Resource, read: Read) -> engine.Shaped:
     """The read's fragments: shaped once for each version of the unit and of what it hangs on."""
-    kept = read.state.shaped.get(resource.name)
+    key = (resource.name, read.unit.name)
+    kept = read.state.shaped.get(key)
     if kept is None or kept[0] != read.lineage:
-        kept = read.state.shaped[resource.name] = (read.lineage, engine.shape(resource, read.instance()))
+        kept = read.state.shaped[key] = (read.lineage, engine.shape(resource, read.instance()))
     return kept[1]
 
 

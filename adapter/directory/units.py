@@ -25,6 +25,7 @@ from adapter.mapping.engine import Shaped
 from adapter.mapping.model import Unit
 
 _VERSIONS = itertools.count(1)
+"""Counts on over all accounts, so that no generation comes again when an account is forgotten and read anew."""
 
 
 class UpstreamList(Protocol):
@@ -89,7 +90,8 @@ class State:
         self.cost = cost
         self.stale = False
         self.version = next(_VERSIONS)
-        self.shaped: dict[str, tuple[Mapping[str, Any], Shaped]] = {}
+        self.shaped: dict[tuple[str, str], tuple[Mapping[str, Any], Shaped]] = {}
+        """By resource and unit: two units may share a path and read it differently."""
 
     def succeed(self, older: "State | None") -> None:
         """Go on from the state before: a list that reads the same keeps its version and its shaped records."""
@@ -105,26 +107,35 @@ class AccountUnits:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self.states: dict[str, State] = {}
-        self.generation = 0
+        self.generation = next(_VERSIONS)
         self.proofs: dict[str, tuple[int, bool]] = {}
         """Path -> the day of its last proof, and whether the unit proved right."""
         self.gather_cost = 0
         """Upstream requests of the costliest recent gather: what it takes to do it again."""
-        self._flights: dict[str, asyncio.Task[State]] = {}
+        self._flights: dict[str, tuple[int, asyncio.Task[State]]] = {}
+        """Path -> the generation in which the fetch set out, and the fetch."""
 
     def now(self) -> float:
         return self._clock()
 
     async def read(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
         """The unit's state, at most `max_age` seconds old; fetched by whoever asks first, waited for by the others."""
+        asked_in = self.generation
         state = self.states.get(path)
         if state is not None and not state.stale and self.now() - state.fetched_at <= max_age:
             return state
-        flight = self._flights.get(path)
-        if flight is None:
-            flight = self._flights[path] = asyncio.create_task(self._fetch(unit, path, client))
-            flight.add_done_callback(lambda done: self._landed(path, done))
-        return await asyncio.shield(flight)
+        set_out_in, flight = self._flights.get(path) or self._take_off(unit, path, client)
+        state = await asyncio.shield(flight)
+        if state.stale and set_out_in < asked_in:
+            # It set out before a write that whoever asks here may know of.
+            return await self.read(unit, path, client, max_age)
+        return state
+
+    def _take_off(self, unit: Unit, path: str, client: Client) -> tuple[int, asyncio.Task[State]]:
+        flight = asyncio.create_task(self._fetch(unit, path, client))
+        flight.add_done_callback(lambda done: self._landed(path, done))
+        self._flights[path] = (self.generation, flight)
+        return self._flights[path]
 
     def _landed(self, path: str, flight: asyncio.Task[State]) -> None:
         self._flights.pop(path, None)
@@ -137,8 +148,6 @@ class AccountUnits:
         try:
             records, cost = await fetch(unit, path, client)
             state = State(path, records, fetched_at=fetched_at, cost=cost)
-        except RemoteUnauthorized as error:
-            raise NeedsReauth(headers=error.headers) from error
         except RemoteError as error:
             if not lasting(error):
                 raise
@@ -151,14 +160,14 @@ class AccountUnits:
 
     def make_stale(self, touched: Callable[[str], bool]) -> int:
         """Have the units whose path `touched` accepts read again before they are used; returns how many."""
-        self.generation += 1
+        self.generation = next(_VERSIONS)
         hit = [state for path, state in self.states.items() if touched(path)]
         for state in hit:
             state.stale = True
         return len(hit)
 
     async def close(self) -> None:
-        flights = list(self._flights.values())
+        flights = [flight for _, flight in self._flights.values()]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
@@ -172,12 +181,15 @@ def lasting(error: AdapterError) -> bool:
 
 
 async def fetch(unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None) -> tuple[list[Any], int]:
-    """The unit's records and what they cost in upstream requests."""
-    if unit.single:
-        reply = await client.send("GET", path, query=query)
-        return [_object(reply.body)], 1
-    headers = {"Accept": unit.accept} if unit.accept else None
-    answer = await client.iterate(path, query=query, headers=headers, order=unit.order)
+    """The unit's records and what they cost in upstream requests; NeedsReauth where the credential is refused."""
+    try:
+        if unit.single:
+            reply = await client.send("GET", path, query=query)
+            return [_object(reply.body)], 1
+        headers = {"Accept": unit.accept} if unit.accept else None
+        answer = await client.iterate(path, query=query, headers=headers, order=unit.order)
+    except RemoteUnauthorized as error:
+        raise NeedsReauth(headers=error.headers) from error
     return answer.records, answer.requests
 
 
