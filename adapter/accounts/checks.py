@@ -9,6 +9,7 @@ from adapter.errors import InvalidBody
 from adapter.models import Secret
 
 MAX_CONTEXT_BYTES = 16 * 1024
+MAX_CONTEXT_LEVELS = 32
 _MAX_TENANT_CHARS = 256
 _MAX_KEY_CHARS = 4096
 # A context is shown to whoever reads the account: what opens something has no place in it.
@@ -47,7 +48,15 @@ def checked_context(context: Mapping[str, Any]) -> dict[str, Any]:
             raise refuse(
                 f"context.{word}", "is a credential", "none here: send it to PATCH /integrated-account/{id}/credentials"
             )
+    if not _within(context, MAX_CONTEXT_LEVELS):
+        raise refuse("context", "is nested too deep", f"at most {MAX_CONTEXT_LEVELS} levels")
     size = len(msgspec.json.encode(context))
     if size > MAX_CONTEXT_BYTES:
         raise refuse("context", f"is {size} bytes as JSON", f"at most {MAX_CONTEXT_BYTES}")
     return dict(context)
+
+
+def _within(value: Any, levels: int) -> bool:
+    """Whether `value` nests no deeper: what a decoder just managed, another might not."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_within(item, levels - 1) for item in inner)

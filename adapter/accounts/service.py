@@ -99,7 +99,7 @@ class Accounts:
         """AccountNotFound, or WrongAccount for an account token that belongs to another."""
         if caller is not None and caller.kind == "account" and caller.account_id != account_id:
             raise WrongAccount
-        account = await self._rows.get(account_id, lambda: self._store.get(account_id))
+        account = await self._rows.get(account_id, lambda: self._read(account_id))
         if account is None or not _in_tenant(account.tenant_id, caller):
             raise AccountNotFound
         return account
@@ -116,9 +116,10 @@ class Accounts:
         """At most `limit` accounts with an id above `after`, by id. None of another tenant than a bound caller's."""
         _refuse_account_token(caller)
         bound = caller.tenant_id if caller is not None else None
-        if bound is not None and tenant_id not in {None, bound}:
+        wanted = bound if tenant_id is None else tenant_id
+        if wanted is not None and (not _in_tenant(wanted, caller) or not wanted.isprintable()):
             return []
-        return await self._store.list(tenant_id=bound or tenant_id, status=status, after=after, limit=limit)
+        return await self._store.list(tenant_id=wanted, status=status, after=after, limit=limit)
 
     async def patch(
         self,
@@ -252,6 +253,10 @@ class Accounts:
         account = await self._updated(account_id, sealed=seal(self._vault, account_id, _api_key(token)), **fields)
         _log.info("account_reconnected", integrated_account_id=account_id)
         return account
+
+    async def _read(self, account_id: str) -> IntegratedAccount | None:
+        # PostgreSQL can't even be asked for a NUL; no id of ours holds anything of the kind.
+        return await self._store.get(account_id) if account_id.isprintable() else None
 
     async def _managed(self, account_id: str, caller: Caller | None) -> IntegratedAccount:
         """The account as it stands in the store, for somebody who may change it."""

@@ -114,7 +114,7 @@ class Tokens:
         if token_id is None:
             count = await self._store.revoke_for_account(account_id, self._now())
         else:
-            info = await self._store.get(token_id)
+            info = await self._store.get(token_id) if token_id.isprintable() else None
             if info is None or info.account_id != account_id:
                 raise NotFound("The account has no token with this id.")
             count = int(await self._store.revoke(token_id, self._now()))

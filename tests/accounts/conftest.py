@@ -3,22 +3,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapter.storage.database import Database
-from tests.accounts.fakes import FakeProvider, House, Key
+from tests.accounts.fakes import FakeProvider, House, a_provider
 
 
 @pytest.fixture
 def provider() -> FakeProvider:
-    provider = FakeProvider()
-    provider.keys = {
-        "fake-ann": Key(owner="ann"),
-        "fake-ann-2": Key(owner="ann"),
-        "fake-bob": Key(owner="bob"),
-        "fake-read": Key(owner="ann", scopes="read"),
-        "fake-identity": Key(owner="ann", scopes="identity"),
-        "fake-write-protected": Key(owner="ann", scopes="write-protected"),
-        "fake-suspended": Key(owner="eve", error=(403, {"id": "suspended", "message": "Your account is suspended."})),
-    }
-    return provider
+    return a_provider()
 
 
 @pytest.fixture

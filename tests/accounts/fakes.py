@@ -75,6 +75,21 @@ def _answer(path: str, key: Key) -> httpx.Response:
     return httpx.Response(200, headers=headers, json=body)
 
 
+def a_provider() -> FakeProvider:
+    """With keys of each kind: `fake-ann` and `fake-ann-2` are one person's, the others' names say what they are."""
+    provider = FakeProvider()
+    provider.keys = {
+        "fake-ann": Key(owner="ann"),
+        "fake-ann-2": Key(owner="ann"),
+        "fake-bob": Key(owner="bob"),
+        "fake-read": Key(owner="ann", scopes="read"),
+        "fake-identity": Key(owner="ann", scopes="identity"),
+        "fake-write-protected": Key(owner="ann", scopes="write-protected"),
+        "fake-suspended": Key(owner="eve", error=(403, {"id": "suspended", "message": "Your account is suspended."})),
+    }
+    return provider
+
+
 class House:
     """The room under test, on one database, with a provider of its own."""
 

@@ -140,6 +140,10 @@ async def test_two_who_connect_the_same_at_once_end_with_one_account(house: Hous
     assert [account.id for account in await house.accounts.list()] == [first.id]
 
 
+def _nested(levels: int) -> Any:
+    return [_nested(levels - 1)] if levels else 1
+
+
 BODIES: dict[str, tuple[dict[str, Any], str]] = {
     "no tenant": ({"tenant_id": ""}, "tenant_id"),
     "a long tenant": ({"tenant_id": "x" * 257}, "tenant_id"),
@@ -151,6 +155,7 @@ BODIES: dict[str, tuple[dict[str, Any], str]] = {
     "a key with a blank": ({"api_key": Secret("fake key")}, "context.api_key"),
     "a long key": ({"api_key": Secret("x" * 5000)}, "context.api_key"),
     "a credential in the context": ({"context": {"Access_Token": "hunter2"}}, "context.Access_Token"),
+    "a deep context": ({"context": {"a": _nested(40)}}, "context"),
     "a large context": ({"context": {"a": "x" * 20_000}}, "context"),
 }
 

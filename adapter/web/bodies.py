@@ -1,0 +1,57 @@
+"""A request's JSON as a typed struct, or InvalidBody with where it is wrong, what stands there and what was expected.
+
+No message quotes a value: what was put into the wrong field may be a credential.
+"""
+
+import re
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from starlette.requests import Request
+
+from adapter.errors import InvalidBody
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_FIELD = re.compile(r"Object (?P<fault>missing required|contains unknown) field `(?P<name>[^`]*)`")
+_TYPES = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<found>[^`]*)`")
+
+
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The body as `kind`; InvalidBody for anything else."""
+    raw = await request.body()
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), kind) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidBody from None
+
+
+def _refusal(text: str, kind: type[msgspec.Struct]) -> InvalidBody:
+    at = _AT.search(text)
+    where, what, expected = _fault(_AT.sub("", text), at["path"] if at else "", kind)
+    return InvalidBody(
+        f"`{where or 'the body'}` {what}; expected {expected}.",
+        details=[{"where": where or "body", "what": what, "expected": expected}],
+    )
+
+
+def _fault(text: str, path: str, kind: type[msgspec.Struct]) -> tuple[str, str, str]:
+    """(where, what, expected)."""
+    if match := _FIELD.match(text):
+        name = f"{path}.{match['name']}" if path else match["name"]
+        if match["fault"] == "missing required":
+            return name, "is missing", _expected(kind, match["name"])
+        return name, "is unknown", f"one of {', '.join(kind.__struct_fields__)}"
+    if match := _TYPES.match(text):
+        return path, f"is `{match['found']}`", f"`{match['expected']}`"
+    return path, "can't be used", _expected(kind, path)
+
+
+def _expected(kind: type[msgspec.Struct], name: str) -> str:
+    declared: Any = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), None)
+    if get_origin(declared) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(declared))
+    return f"`{getattr(declared, '__name__', 'another value')}`"
