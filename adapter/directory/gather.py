@@ -11,7 +11,7 @@ import msgspec
 
 from adapter.directory.proof import prove
 from adapter.directory.units import AccountUnits, Client, Missing, State
-from adapter.errors import RemoteForbidden, RemoteNotFound
+from adapter.errors import AdapterError, RemoteForbidden, RemoteNotFound
 from adapter.mapping.engine import Instance
 from adapter.mapping.model import Model, Unit
 from adapter.mapping.schema import Place
@@ -72,10 +72,11 @@ class Gather:
         self.scope = scope
         self.max_age = max_age
         self._running: dict[str, asyncio.Task[list[Read]]] = {}
-        self._begun: dict[str, tuple[Unit, Lineage]] = {}
+        self._begun: dict[tuple[str, str], tuple[Unit, Lineage]] = {}
+        self._failed: dict[tuple[str, str], AdapterError] = {}
         self.names = tuple(name for name in names if self._wanted(model.units[name]))
-        self.done: dict[str, list[Read]] = {name: [] for name in self.names}
-        """What has been read so far, by unit name; complete once `run` has returned."""
+        self.done: dict[str, dict[str, Read]] = {}
+        """What has been read so far, by unit name and path; complete once `run` has returned."""
         self.begun_at = units.now()
         self.begun_generation = units.generation
         self._costs: dict[str, int] = {}
@@ -84,6 +85,11 @@ class Gather:
     def cost(self) -> int:
         """Upstream requests that this gather has needed so far."""
         return sum(self._costs.values())
+
+    @property
+    def has_read(self) -> bool:
+        """Whether anything that tells about people or places has been read."""
+        return any(read.state.error is None for reads in self.done.values() for read in reads.values())
 
     async def run(self) -> None:
         """Read everything. The first lasting failure of a request ends the gather; the units already read are kept."""
@@ -96,19 +102,21 @@ class Gather:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def reads(self) -> list[Read]:
-        """In a settled order, whatever arrived first: by unit as declared, then by path."""
-        return [read for name in self.names for read in sorted(self.done[name], key=lambda read: read.state.path)]
+        """The named units in a settled order, whatever arrived first: by unit as declared, then by path."""
+        return [read for name in self.names for read in self._done(name)]
+
+    def reads_above(self) -> list[Read]:
+        """The other units that were read on the way: what could not be read there hides what hangs on it."""
+        return [read for name in self._model.units if name not in self.names for read in self._done(name)]
 
     def pending(self) -> list[Missing]:
-        """What is still under way, for an answer that does not wait for it."""
-        return [
-            Missing(
-                unit=unit.name,
-                reason="gathering",
-                message="is still being read; ask again",
-                place={name: _named(record) for name, record in lineage.items()},
-            )
-            for unit, lineage in self._begun.values()
+        """What is still under way, not begun, or failed for the moment, for an answer that does not wait for it."""
+        begun = [_pending(unit, lineage, self._failed.get(key)) for key, (unit, lineage) in self._begun.items()]
+        known = {missing.unit for missing in begun}
+        return begun + [
+            _pending(self._model.units[name], {}, None)
+            for name in self.names
+            if name not in known and not _over(self._running.get(name))
         ]
 
     # --- from the roots down
@@ -126,12 +134,19 @@ class Gather:
 
     async def _read(self, unit: Unit, lineage: Lineage) -> Read:
         path = unit.path(lineage)
-        self._begun[path] = (unit, lineage)
-        read = await self._trusted(unit, lineage, await self._state(unit, path))
-        del self._begun[path]
-        if unit.name in self.done:
-            self.done[unit.name].append(read)
-        return read
+        key = (unit.name, path)
+        self._begun[key] = (unit, lineage)
+        try:
+            read = await self._trusted(unit, lineage, await self._state(unit, path))
+        except AdapterError as error:
+            self._failed[key] = error
+            raise
+        # The unit may be read on another way at the same time, instead of one that is not trusted.
+        self._begun.pop(key, None)
+        return self.done.setdefault(unit.name, {}).setdefault(path, read)
+
+    def _done(self, name: str) -> list[Read]:
+        return [read for _, read in sorted(self.done.get(name, {}).items())]
 
     async def _state(self, unit: Unit, path: str) -> State:
         # What this gather has read itself is fresh for it, however fresh the caller insists.
@@ -205,13 +220,26 @@ async def _all(awaitables: Iterable[Any]) -> Sequence[Any]:
     return await asyncio.gather(*awaitables)
 
 
-def _reason(error: Any) -> str:
+def _over(task: asyncio.Task[Any] | None) -> bool:
+    return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
+
+def _pending(unit: Unit, lineage: Lineage, error: AdapterError | None) -> Missing:
+    return Missing(
+        unit=unit.name,
+        reason=_reason(error) if error else "gathering",
+        message=error.message if error else "is still being read; ask again",
+        place={name: _named(record) for name, record in lineage.items()},
+    )
+
+
+def _reason(error: AdapterError) -> str:
     if isinstance(error, RemoteForbidden):
         scopes = error.insight.get("forbidden_error", {}).get("missing_scopes")
         return "missing_scope" if scopes else "forbidden"
     if isinstance(error, RemoteNotFound):
         return "not_found"
-    return str(error.remote_id or error.code)
+    return str(getattr(error, "remote_id", None) or error.code)
 
 
 def _named(record: Any) -> dict[str, str]:

@@ -60,6 +60,8 @@ class Directory:
         self._accounts: LRUCache[str, AccountUnits] = LRUCache(MAX_ACCOUNTS)
         self._views: LRUCache[tuple[str, ViewKey], tuple[int, View]] = LRUCache(MAX_ACCOUNTS * 4)
         self._gathers: dict[tuple[str, ViewKey], tuple[Gather, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Every gather under way, those too that nobody joins any more."""
 
     # --- questions
 
@@ -120,7 +122,7 @@ class Directory:
             self._views.pop(key, None)
 
     async def close(self) -> None:
-        tasks = [task for _, task in self._gathers.values()]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -142,11 +144,13 @@ class Directory:
         done, _ = await asyncio.wait({task}, timeout=self._wait)
         if not done and not query.allow_partial:
             raise DirectoryGathering(headers={"Retry-After": str(self._retry_after(gather))})
-        if done and not query.allow_partial:
+        if done and not (query.allow_partial and gather.has_read):
             task.result()
-        view = self._assemble(resource, gather, units, query, complete=bool(done) and task.exception() is None)
-        if done and task.exception() is None:
-            self._views[account_id, key] = (units.generation, view)
+        complete = bool(done) and task.exception() is None
+        view = self._assemble(resource, gather, units, query, complete=complete)
+        if complete:
+            # A write that went by meanwhile may not be in it: the next to ask gathers again.
+            self._views[account_id, key] = (gather.begun_generation, view)
         return view
 
     def _join(
@@ -159,17 +163,18 @@ class Directory:
             return running
         names = self.model.units_of(resource, inherited=key[2])
         gather = Gather(self.model, units, client, names, scope=key[1], max_age=max_age)
-        task = asyncio.create_task(self._run(account_id, gather))
+        task = asyncio.create_task(self._run(units, gather))
+        self._tasks.add(task)
         self._gathers[account_id, key] = (gather, task)
         task.add_done_callback(lambda done: self._left(account_id, key, done))
         return gather, task
 
-    async def _run(self, account_id: str, gather: Gather) -> None:
+    async def _run(self, units: AccountUnits, gather: Gather) -> None:
         await gather.run()
-        units = self._units(account_id)
         units.gather_cost = max(units.gather_cost, gather.cost) if gather.scope is None else units.gather_cost
 
     def _left(self, account_id: str, key: ViewKey, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if self._gathers.get((account_id, key), (None, None))[1] is task:
             del self._gathers[account_id, key]
         if not task.cancelled():
@@ -178,10 +183,10 @@ class Directory:
     def _assemble(
         self, resource: Resource, gather: Gather, units: AccountUnits, query: Query, *, complete: bool
     ) -> View:
-        reads = gather.reads()
-        trusted = [read for read in reads if not read.distrusted and read.state.error is None]
+        reads = [*gather.reads_above(), *gather.reads()]
         missing = [gap for read in reads if (gap := read.missing())] + ([] if complete else gather.pending())
-        _refuse_blindness(reads, trusted, complete=complete, allow_partial=query.allow_partial)
+        _refuse_blindness(reads, complete=complete, allow_partial=query.allow_partial)
+        trusted = [read for read in gather.reads() if _readable(read)]
         records, faults = self._records(resource, trusted, inherited=query.include_inherited)
         times = [read.state.fetched_at for read in reads] or [units.now()]
         changed = [read.state.changed_at for read in reads] or [units.now()]
@@ -256,12 +261,11 @@ class Directory:
 
 
 def _scope(resource: Resource, query: Query) -> Scope | None:
-    """The places that a list is confined to, where a filter says so."""
-    for condition in query.conditions:
-        place = resource.filters[condition.filter].place
-        if place and condition.operator in {"eq", "in"}:
-            return Scope(place=place, ids=frozenset(map(str, condition.values)))
-    return None
+    """The places that a list is confined to, where a filter says so; conditions on other places widen it again."""
+    placed = [(place, c) for c in query.conditions if (place := resource.filters[c.filter].place)]
+    if not placed or any(place != placed[0][0] or c.operator not in {"eq", "in"} for place, c in placed):
+        return None
+    return Scope(place=placed[0][0], ids=frozenset(str(value) for _, c in placed for value in c.values))
 
 
 def _shaped(resource: Resource, read: Read) -> engine.Shaped:
@@ -273,10 +277,14 @@ def _shaped(resource: Resource, read: Read) -> engine.Shaped:
     return kept[1]
 
 
-def _refuse_blindness(reads: Sequence[Read], trusted: Sequence[Read], *, complete: bool, allow_partial: bool) -> None:
+def _readable(read: Read) -> bool:
+    return read.state.error is None and not read.distrusted
+
+
+def _refuse_blindness(reads: Sequence[Read], *, complete: bool, allow_partial: bool) -> None:
     """Where nothing at all could be read, say why: an empty list would look like an empty directory."""
     errors = [read.state.error for read in reads if read.state.error is not None and not read.distrusted]
-    if complete and errors and not trusted and not allow_partial:
+    if complete and errors and not any(map(_readable, reads)) and not allow_partial:
         raise errors[0]
 
 

@@ -23,7 +23,7 @@ Position = tuple[Any, ...]
 
 
 class Collection:
-    """A resource's records in one state of its units, sorted by id; columns and orders are made when first asked for."""
+    """A resource's records in one state of its units, sorted by id; columns and orders are made when asked for."""
 
     def __init__(self, resource: Resource, records: Sequence[Record]) -> None:
         self.resource = resource
