@@ -1,15 +1,13 @@
 """The composition: the one module that knows every room. `open_house` for commands, `create_app` for ASGI servers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from starlette.routing import Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapter import logs
 from adapter.accounts.chores import Chores
 from adapter.accounts.service import Accounts
 from adapter.accounts.tokens import Tokens
@@ -53,7 +51,7 @@ class House:
 def declarations(settings: Settings) -> tuple[Provider, Model]:
     """What the mapping files say, checked; DeclarationError shows the fault."""
     directories = mapping_dirs(settings)
-    return load_provider(directories, PROVIDER), load_model([directory / PROVIDER for directory in _with(directories)])
+    return load_provider(directories, PROVIDER), load_model([directory / PROVIDER for directory in directories])
 
 
 def mapping_dirs(settings: Settings) -> list[Path]:
@@ -147,7 +145,10 @@ def _edge(house: House) -> ASGIApp:
     """The doors behind the edge: observed, errors shaped, sizes limited, the caller found; in this order."""
     metrics = Metrics()
     doors = raw.RawDoors(
-        accounts=house.accounts, provider=house.provider, cursors=house.cursors, on_write=_noting_writes(house.directory)
+        accounts=house.accounts,
+        provider=house.provider,
+        cursors=house.cursors,
+        on_write=_noting_writes(house.directory),
     )
     routes: list[BaseRoute] = [
         *doors.routes,
@@ -163,7 +164,7 @@ def _edge(house: House) -> ASGIApp:
     app = Limited(
         app, max_body=limits.max_body_bytes, max_query=limits.max_query_bytes, max_headers=limits.max_header_bytes
     )
-    return Observed(Shaped(app, house.provider.errors.remote_id), metrics)
+    return Observed(Shaped(app, house.provider.errors.id_of), metrics)
 
 
 def _noting_writes(directory: Directory) -> raw.OnWrite:

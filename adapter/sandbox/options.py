@@ -40,7 +40,7 @@ class Options(Struct, kw_only=True, forbid_unknown_fields=True):
     invitee_id: Literal["known", "omitted", "null"] = "known"
     unknown_people: Literal["created", "refused"] = "created"
     two_factor_shown: bool = False
-    admins_in_collaborators: Literal["all", "some", "none"] = "some"
+    admins_in_collaborators: Literal["all", "some", "none"] = "none"
     plain_app_permissions: tuple[str, ...] = ()
     permissions_endpoint: Literal["on", "missing"] = "on"
     enterprise_ranges: bool = False
