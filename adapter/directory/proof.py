@@ -21,31 +21,33 @@ async def prove(model: Model, unit: Unit, lineage: Lineage, state: State, units:
     known = units.proofs.get(state.path)
     if known and known[0] == day:
         return known[1]
-    verdict = await _verdict(model, unit, lineage, state, day, fetch)
-    if verdict is not None:
-        units.proofs[state.path] = (day, verdict)
-    return verdict is not False
+    try:
+        verdict = await _verdict(model, unit, lineage, state, day, fetch)
+    except AdapterError:
+        # Nothing was learnt this time; the next gather tries again.
+        return True
+    units.proofs[state.path] = (day, verdict)
+    return verdict
 
 
-async def _verdict(model: Model, unit: Unit, lineage: Lineage, state: State, day: int, fetch: Fetch) -> bool | None:
-    """True, False, or None where there was nothing to compare with."""
+async def _verdict(model: Model, unit: Unit, lineage: Lineage, state: State, day: int, fetch: Fetch) -> bool:
+    """False where the unit proved wrong; True too where there was nothing to compare it with."""
     proof = unit.proof
     assert proof is not None
     try:
         samples = proof.of(state.records or []) or []
         if not samples:
-            return None
+            return True
         sample = samples[day % len(samples)]
         other = model.units[proof.by]
         actual = await fetch(other, other.path({**lineage, proof.as_: sample}))
         exempt = await _exempt(model, proof, lineage, fetch)
         if actual.records is None:
-            return None
+            return True
         return _agree(_grants(proof.claimed(sample)), _grants(proof.actual(actual.records)), exempt)
-    except ShapeError:
+    except (ShapeError, KeyError, TypeError):
+        # Shaped in a way that can't be compared is as good as wrong.
         return False
-    except AdapterError:
-        return None
 
 
 async def _exempt(model: Model, proof: Proof, lineage: Lineage, fetch: Fetch) -> frozenset[str] | None:
