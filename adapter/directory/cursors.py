@@ -29,7 +29,7 @@ class Cursors:
     def seal(self, bound_to: str, payload: Any) -> str:
         """`payload` (anything JSON) as URL-safe text; `bound_to` names account, resource and filters."""
         body = msgspec.json.encode(payload)
-        return base64.urlsafe_b64encode(_mac(self._keys[0], bound_to, body) + body).rstrip(b"=").decode()
+        return _encode(_mac(self._keys[0], bound_to, body) + body)
 
     def open(self, bound_to: str, cursor: str) -> Any:
         """What was sealed; InvalidCursor for any text that this list did not give out."""
@@ -44,11 +44,18 @@ def _mac(key: bytes, bound_to: str, body: bytes) -> bytes:
     return hmac.new(key, bound_to.encode() + b"\0" + body, sha256).digest()[:_MAC_BYTES]
 
 
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def _decode(cursor: str) -> bytes:
     if len(cursor) > _MAX_CHARS:
         raise InvalidCursor
     try:
-        text = cursor.encode("ascii")
-        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error, ValueError):
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except (binascii.Error, ValueError):
         raise InvalidCursor from None
+    # Base64 is lenient about its last bits and foreign characters; a cursor has one spelling.
+    if _encode(raw) != cursor:
+        raise InvalidCursor
+    return raw
