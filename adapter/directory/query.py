@@ -1,5 +1,6 @@
 """What a caller may ask of a resource, checked against its declaration: no mistyped filter may widen an answer."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -20,7 +21,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 
 # Whatever else the compatible API's clients send under this prefix has nothing to act on here, and is named as such.
-PREFIX = "truto_"
+PREFIX = re.compile(r"truto_[a-z0-9_]{1,64}")
 COMMON = (
     "integrated_account_id", "limit", "next_cursor", "sort_by", "q", "allow_partial", "remote_query",
     "truto_response_format", "truto_exclude_fields", "truto_key_by", "truto_ignore_limit", "truto_ignore_remote_data",
@@ -120,7 +121,7 @@ def _common(resource: Resource, params: Params) -> dict[str, Any]:
 
 def _unknown(params: Params, known: set[str]) -> tuple[str, ...]:
     for name in params:
-        if name not in known and not name.startswith(PREFIX):
+        if name not in known and not PREFIX.fullmatch(name):
             raise UnknownParameter(
                 f"`{name}` is no parameter here; known are: {', '.join(sorted(known))}.",
                 details=[{"where": "query", "name": name, "expected": sorted(known)}],
@@ -154,8 +155,8 @@ def _condition(spec: Filter, name: str, operator: str, given: Any) -> Condition:
 
 
 def _split(spec: Filter, given: Sequence[str]) -> list[str]:
-    """`a=x,y` is two values, but for text that may well hold a comma."""
-    if spec.type == "text":
+    """`a=x,y` is two values, but for one text that may well hold a comma; of a list's texts each stands alone."""
+    if spec.type == "text" and "[]" not in spec.path.text:
         return [value for value in given if value]
     return [part.strip() for value in given for part in value.split(",") if part.strip()]
 
