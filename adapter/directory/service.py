@@ -13,7 +13,7 @@ from adapter.directory.query import Query
 from adapter.directory.touch import touched_by
 from adapter.directory.units import AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
-from adapter.errors import BadRequest, DirectoryGathering, InvalidCursor, InvalidParameter, NotFound
+from adapter.errors import BadRequest, DirectoryGathering, InvalidParameter, NotFound
 from adapter.mapping import engine
 from adapter.mapping.engine import Fault, Record
 from adapter.mapping.model import Model, Resource
@@ -79,10 +79,7 @@ class Directory:
             view = await self._passed_through(client, resource, query)
         else:
             view = await self._view(account_id, client, resource, query, _scope(resource, query))
-        try:
-            records, place = view.collection.page(query, after)
-        except TypeError:
-            raise InvalidCursor from None
+        records, place = view.collection.page(query, after)
         return self._answer(view, records, self._cursors.seal(bound_to, place) if place is not None else None)
 
     async def get_record(self, account_id: str, client: Client, resource: Resource, key: str, query: Query) -> Answer:

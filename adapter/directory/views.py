@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -128,10 +127,18 @@ def _reader(expression: Expression) -> Callable[[dict[str, Any]], Any]:
         return expression
     first, many, second = match.groups()
     if many:
-        return lambda data: [item.get(second) if second else item for item in data.get(first) or ()]
+        return lambda data: [_at(item, second) if second else item for item in _list(data.get(first))]
     if second:
-        return lambda data: (data.get(first) or {}).get(second)
+        return lambda data: _at(data.get(first), second)
     return lambda data: data.get(first)
+
+
+def _at(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _values(spec: Filter, value: Any) -> tuple[Any, ...]:
@@ -153,20 +160,18 @@ def _flat(values: Any) -> Iterator[str]:
 
 
 def _sortable(value: Any) -> Any:
-    """Something that compares with its like, and that JSON can carry in a cursor."""
-    if isinstance(value, bool):
-        return int(value)
+    """Something that compares with every other such, and that JSON can carry in a cursor: numbers before texts."""
     if isinstance(value, str):
         found = moment(value) if value[:2].isdigit() and "T" in value else None
-        return found.isoformat() if isinstance(found, datetime) else value.casefold()
-    return value if isinstance(value, int | float) else None
+        return [0, found.timestamp()] if found else [1, value.casefold()]
+    return [0, float(value)] if isinstance(value, bool | int | float) else None
 
 
 def _after(order: Sequence[tuple[Position, int]], place: Any, *, descending: bool) -> int:
     """The index of the first entry behind a place; the entry at the place itself may have gone meanwhile."""
     if not isinstance(place, list) or len(place) != 2:
         raise InvalidCursor
-    value, key = place
+    value, key = place[0], _text(place[1])
     for index, (position, _) in enumerate(order):
         if _behind(position, value, key, descending=descending):
             return index
@@ -192,7 +197,7 @@ def _text(after: Any) -> str:
 
 
 def _known_pairs(mine: Sequence[Any], values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    return ((value, values[0]) for value in mine if value is not None and values[0] is not None)
+    return ((value, values[0]) for value in mine if value is not None and isinstance(value, type(values[0])))
 
 
 _COMPARE: dict[str, Callable[[Sequence[Any], Sequence[Any]], bool]] = {
