@@ -54,4 +54,4 @@ def _expected(kind: type[msgspec.Struct], name: str) -> str:
     declared: Any = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), None)
     if get_origin(declared) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(declared))
-    return f"`{getattr(declared, '__name__', 'another value')}`"
+    return f"`{declared.__name__}`" if isinstance(declared, type) else "another value"

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from adapter.config import SETTINGS, Settings, load
+from adapter.errors import ConfigError
+
+
+def test_nothing_set_is_an_embedded_database_and_the_defaults() -> None:
+    settings = load({})
+
+    assert settings.database_url.startswith("sqlite:///")
+    assert Path(settings.database_url.removeprefix("sqlite:///")).is_absolute()
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.port == 8080
+
+
+def test_each_setting_has_its_name_in_capitals() -> None:
+    assert len(SETTINGS) == len(Settings.__struct_fields__)
+    for name in SETTINGS:
+        assert name == name.upper()
+
+
+def test_the_environment_is_read_with_types() -> None:
+    settings = load({"PORT": "9000", "DIRECTORY_MAX_AGE": "2.5", "LOG_LEVEL": "debug", "UNRELATED": "x"})
+
+    assert (settings.port, settings.directory_max_age, settings.log_level) == (9000, 2.5, "debug")
+
+
+def test_a_blank_setting_is_one_that_is_not_set() -> None:
+    assert load({"PORT": " ", "DATABASE_URL": ""}) == load({})
+
+
+def test_a_flag_overrides_the_environment_and_none_does_not() -> None:
+    environ = {"PORT": "9000"}
+
+    assert load(environ, port=0).port == 0
+    assert load(environ, port=None).port == 9000
+
+
+BAD = {
+    "PORT": "hunter2",
+    "UPSTREAM_CONCURRENCY": "0",
+    "UPSTREAM_TIMEOUT": "-1",
+    "DIRECTORY_MAX_AGE": "hunter2",
+    "DIRECTORY_RESERVE": "-5",
+    "MAX_BODY_BYTES": "10MB",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), BAD.items())
+def test_a_setting_that_can_t_be_used_is_named_and_not_shown(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name) as caught:
+        load({name: value})
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "80.5"])
+def test_a_port_is_a_port(port: str) -> None:
+    with pytest.raises(ConfigError, match="PORT"):
+        load({"PORT": port})
+
+
+def test_on_a_dyno_the_database_has_to_last() -> None:
+    with pytest.raises(ConfigError, match="heroku-postgresql"):
+        load({"DYNO": "web.1"})
+    with pytest.raises(ConfigError, match="PostgreSQL"):
+        load({"DYNO": "web.1", "DATABASE_URL": "sqlite:///adapter.db"})
+
+    assert load({"DYNO": "web.1", "DATABASE_URL": "postgres://u:p@h/d"}).database_url.startswith("postgres://")
+
+
+def test_links_follow_the_address_served_unless_the_public_one_is_set() -> None:
+    assert load({"HOST": "0.0.0.0", "PORT": "81"}).public_url == "http://0.0.0.0:81"
+    assert load({"PUBLIC_URL": "https://directory.example.com"}).public_url == "https://directory.example.com"
+
+
+def test_no_setting_hides_its_meaning_in_another_case() -> None:
+    assert load({"port": "9000"}).port == 8080
