@@ -154,7 +154,11 @@ def _edge(house: House) -> ASGIApp:
         *doors.routes,
         *unified.routes(directory=house.directory, accounts=house.accounts),
         *accounts_door.routes(
-            accounts=house.accounts, tokens=house.tokens, provider=house.provider, cursors=house.cursors
+            accounts=house.accounts,
+            tokens=house.tokens,
+            provider=house.provider,
+            cursors=house.cursors,
+            watcher=_Gatherer(house),
         ),
         *health.routes(checks=_checks(house), metrics=metrics),
     ]
@@ -165,6 +169,20 @@ def _edge(house: House) -> ASGIApp:
         app, max_body=limits.max_body_bytes, max_query=limits.max_query_bytes, max_headers=limits.max_header_bytes
     )
     return Observed(Shaped(app, house.provider.errors.id_of), metrics)
+
+
+class _Gatherer:
+    """Begins an account's first gather when it is connected, and forgets what is known of one that leaves."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def connected(self, account_id: str) -> None:
+        self._house.directory.forget(account_id)
+        self._house.directory.warm(account_id, await self._house.accounts.open(account_id))
+
+    async def left(self, account_id: str) -> None:
+        self._house.directory.forget(account_id)
 
 
 def _noting_writes(directory: Directory) -> raw.OnWrite:

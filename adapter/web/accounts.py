@@ -40,8 +40,17 @@ class Cursors(Protocol):
     def open(self, bound_to: str, cursor: str) -> Any: ...
 
 
-def routes(*, accounts: Accounts, tokens: Tokens, provider: Named, cursors: Cursors) -> list[BaseRoute]:
-    door = _Door(accounts, tokens, provider, cursors)
+class Watcher(Protocol):
+    """Whoever keeps something of an account's own beside it: told when its credential is new, and when it has gone."""
+
+    async def connected(self, account_id: str) -> None: ...
+    async def left(self, account_id: str) -> None: ...
+
+
+def routes(
+    *, accounts: Accounts, tokens: Tokens, provider: Named, cursors: Cursors, watcher: Watcher | None = None
+) -> list[BaseRoute]:
+    door = _Door(accounts, tokens, provider, cursors, watcher)
     return [
         _route(PREFIX, GET=door.list, POST=door.connect),
         _route(f"{PREFIX}/me", GET=door.me),
@@ -97,8 +106,11 @@ class _Mint(_Body):
 
 
 class _Door:
-    def __init__(self, accounts: Accounts, tokens: Tokens, provider: Named, cursors: Cursors) -> None:
+    def __init__(
+        self, accounts: Accounts, tokens: Tokens, provider: Named, cursors: Cursors, watcher: Watcher | None
+    ) -> None:
         self._accounts = accounts
+        self._watcher = watcher
         self._tokens = tokens
         self._provider = provider
         self._cursors = cursors
@@ -120,6 +132,7 @@ class _Door:
         account = await self._accounts.connect_api_key(
             tenant_id=body.tenant_id, api_key=key, context=context or None, caller=caller
         )
+        await self._connected(account)
         return json_answer(self._shown(account))
 
     async def me(self, request: Request) -> Response:
@@ -142,6 +155,8 @@ class _Door:
     async def remove(self, request: Request) -> Response:
         account_id, caller = _named(request)
         removed = await self._accounts.remove(account_id, caller)
+        if self._watcher is not None:
+            await self._watcher.left(account_id)
         return json_answer({"id": removed["id"]})
 
     async def replace_credentials(self, request: Request) -> Response:
@@ -149,7 +164,9 @@ class _Door:
         key, rest = _split((await body_of(request, _Credentials)).context)
         for word in rest:
             raise refuse(f"context.{word}", "is unknown", "api_key alone")
-        return json_answer(self._shown(await self._accounts.replace_credentials(account_id, key, caller)))
+        account = await self._accounts.replace_credentials(account_id, key, caller)
+        await self._connected(account)
+        return json_answer(self._shown(account))
 
     async def refresh(self, request: Request) -> Response:
         caller = _api_caller(request)
@@ -181,6 +198,10 @@ class _Door:
             raise InvalidParameter("`token_id` is empty; leave it out to revoke every token of the account.")
         count = await self._tokens.revoke_account(account_id, caller, token_id=params.get("token_id"))
         return json_answer({"id": account_id, "revoked": count})
+
+    async def _connected(self, account: IntegratedAccount) -> None:
+        if self._watcher is not None and account.status == "active" and not account.is_blocked:
+            await self._watcher.connected(account.id)
 
     def _after(self, bound_to: str, params: Mapping[str, str]) -> str:
         cursor = params.get("next_cursor")

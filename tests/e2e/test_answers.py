@@ -264,3 +264,20 @@ def test_me_is_the_person_behind_the_credential(connected: Connected) -> None:
     me = connected.get("/unified/user-directory/me").json()["result"]
 
     assert [person["id"] for person in me] == [connected.sandbox.truth()["owner_id"]]
+
+
+def test_connecting_an_account_begins_its_first_gather(tmp_path: Path) -> None:
+    with RunningSandbox() as sandbox, serving(sandbox, tmp_path) as connected:
+        other = connected.connect(sandbox.owner_token, tenant_id="another").json()["id"]
+        with connected.client() as client:
+            first = client.get(USERS, params={"integrated_account_id": other})
+            sandbox.reset_requests()
+            second = client.get(USERS, params={"integrated_account_id": other})
+            spent = sandbox.request_count()
+            gone = client.delete(f"/integrated-account/{other}")
+            after = client.get(USERS, params={"integrated_account_id": other})
+
+    assert first.json()["result"] == second.json()["result"]
+    assert spent == 0
+    assert gone.json() == {"id": other}
+    assert after.json()["code"] == "account_not_found"
