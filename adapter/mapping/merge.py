@@ -43,14 +43,13 @@ def _union(field: FieldDecl, known: Values) -> list[Any]:
 
 def _mark(item: Any, by: str | None) -> Any:
     """What tells two items apart: one field's text whatever its case, or everything in them."""
-    value = item.get(by) if by and isinstance(item, dict) else item
-    return value.lower() if isinstance(value, str) else msgspec.json.encode(value, order="deterministic")
+    value = item.get(by) if by and isinstance(item, dict) else None
+    return value.lower() if isinstance(value, str) else msgspec.json.encode(item, order="deterministic")
 
 
 def _rank(field: FieldDecl, known: Values) -> Any:
     """The foremost of the ranked values; one that the file does not know counts behind them all."""
-    places = {value: place for place, value in enumerate(field.rank)}
-    return min(known, key=lambda value: places.get(value, len(places)))
+    return min(known, key=lambda value: field.rank.index(value) if value in field.rank else len(field.rank))
 
 
 def _any(_field: FieldDecl, known: Values) -> bool:
