@@ -25,7 +25,7 @@ def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     # A change in one place shows in the lists of what it hangs on: an app's people in its team's permissions.
     related = ids | _owners(model, states, ids)
     lists = roots | {state for state in states if state.count("/") == 1}
-    return lambda unit_path: unit_path in lists or any(part in related for part in unit_path.split("/"))
+    return lambda unit_path: unit_path in lists or any(unquote(part) in related for part in unit_path.split("/"))
 
 
 def _words(model: Model, states: Mapping[str, State], segment: str) -> set[str]:

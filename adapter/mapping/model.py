@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -67,7 +68,7 @@ class Unit(_Made, frozen=True, kw_only=True):
 
     def path(self, lineage: Mapping[str, Any]) -> str:
         """The path for one chain of parent records: `/teams/<id>/members`."""
-        return _HOLE.sub(lambda hole: str(lineage[hole[1]][hole[2]]), self.get)
+        return _HOLE.sub(lambda hole: quote(str(lineage[hole[1]][hole[2]]), safe=""), self.get)
 
 
 class Source(_Made, frozen=True, kw_only=True):
