@@ -6,7 +6,7 @@ Each field's environment name is its own in capitals; `SETTINGS` lists them with
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_query_bytes: Count = 16 * 1024
     max_header_bytes: Count = 32 * 1024
     log_level: str = "info"
-    log_format: str = "auto"
+    log_format: Literal["auto", "json", "console"] = "auto"
     """`json`, `console`, or `auto`: readable in a terminal, JSON elsewhere."""
 
 

@@ -1,0 +1,73 @@
+"""Processes that end together, and ports that are free."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from adapter.errors import ConfigError
+
+_GRACE = 20.0
+
+
+def follow_parent() -> None:
+    """Have this child process stop when its parent is gone, even if that was killed without a chance to say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlive, args=(parent,), name="parent watch", daemon=True).start()
+
+
+def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_GRACE)
+    os._exit(1)
+
+
+def exit_on_signals() -> None:
+    """Have SIGTERM and SIGINT end this process in good order: every `with` and `finally` is gone through."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, leave)
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """A child that is started here does not see a terminal's Ctrl-C until it has put up a handler of its own."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def usable_port(host: str, port: int, flag: str) -> int:
+    """`port`, or a free one for 0. ConfigError names the flag to choose another where it can't be had.
+
+    The server itself would share a taken port in silence, each getting some of the connections.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such port"
+            raise ConfigError(
+                f"Can't listen on {host}:{port} ({reason}); choose another port with {flag} (0: any that is free)."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a server that listens there is reached from this machine."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # compared, not listened on
+    return f"http://{reachable}:{port}"

@@ -1,0 +1,166 @@
+"""`adapter serve`: what could keep the adapter from working is found before the server starts, then granian serves."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import structlog
+import typer
+
+from adapter.cli.console import examples
+from adapter.cli.processes import follow_parent, url_of, usable_port
+from adapter.errors import AdapterError, StartupError
+
+if TYPE_CHECKING:  # they take a second to import, which --help need not wait for
+    from starlette.types import ASGIApp
+
+    from adapter.config import Settings
+
+_EVERYWHERE = "0.0.0.0"  # noqa: S104  # a dyno's router comes from outside
+# Heroku kills a dyno 30 s after asking it to stop.
+_STOP_SECONDS = 20
+_LOGS: Mapping[str, Any] = {
+    "formatters": {},
+    "handlers": {"ours": {"class": "adapter.cli.serving.IntoOurLogs"}},
+    "loggers": {"_granian": {"handlers": ["ours"], "propagate": False}},
+}
+
+_log = structlog.get_logger("adapter.serve")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve", epilog=examples("adapter serve --port 9000", "PORT=9000 LOG_FORMAT=json adapter serve"))(serve)
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(envvar="HOST", help="The address to listen on: 127.0.0.1, or on a dyno 0.0.0.0.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(envvar="PORT", min=0, max=65535, help="8080 by default; 0: any that is free.")
+    ] = None,
+    # Not WEB_CONCURRENCY, which Heroku sets by itself: each worker gathers a directory of its own.
+    workers: Annotated[int, typer.Option(envvar="ADAPTER_WORKERS", min=1, max=64, help="Processes that serve.")] = 1,
+    public_url: Annotated[
+        str | None, typer.Option(envvar="PUBLIC_URL", help="What callers see; links are built from it.")
+    ] = None,
+    heroku_api_url: Annotated[
+        str | None, typer.Option(envvar="HEROKU_API_URL", help="Another Heroku than the real one, like a sandbox.")
+    ] = None,
+    mappings_dir: Annotated[
+        str | None, typer.Option(envvar="MAPPINGS_DIR", help="Overrides, laid over the shipped mapping files.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(envvar="LOG_LEVEL", help="debug, info, warning or error; info by default.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(envvar="LOG_FORMAT", help="json, console or auto: console in a terminal.")
+    ] = None,
+) -> None:
+    """Serve the adapter's HTTP API until SIGINT or SIGTERM, then finish what is under way.
+
+    DATABASE_URL and ADAPTER_SECRET_KEYS hold secrets, so they have no flag: they come from the environment alone.
+    Bad mapping files, keys, or database: refused before anything is served, with exit code 2.
+    """
+    from adapter import logs
+    from adapter.config import load
+
+    settings = load(
+        host=host or (_EVERYWHERE if os.environ.get("DYNO") else None),
+        port=port,
+        public_url=public_url,
+        heroku_api_url=heroku_api_url,
+        mappings_dir=mappings_dir,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    logs.configure(settings.log_level, settings.log_format)
+    settings = on_usable_port(settings, public_url)
+    asyncio.run(preflight(settings))
+    serve_until_stopped(settings, workers=workers)
+
+
+def on_usable_port(settings: "Settings", public_url: str | None = None) -> "Settings":
+    """The settings with a port that can be had; ConfigError where it can't."""
+    port = usable_port(settings.host, settings.port, "--port")
+    chosen = public_url or os.environ.get("PUBLIC_URL") or url_of(settings.host, port)
+    return msgspec.structs.replace(settings, port=port, public_url=chosen)
+
+
+async def preflight(settings: "Settings") -> None:
+    """StartupError for whatever would keep every request from being answered: mapping files, database, keys.
+
+    It makes no upstream client: that has threads of its own, which a forked worker would miss.
+    """
+    from adapter.app import declarations
+    from adapter.storage.database import Database
+    from adapter.storage.vault import load_vault
+
+    declarations(settings)
+    try:
+        async with Database(settings.database_url) as database:
+            await database.ensure_schema()
+    except StartupError:
+        raise
+    except AdapterError as error:
+        raise StartupError(f"{error.message} DATABASE_URL says where it is.") from error
+    load_vault(settings)
+
+
+def serve_until_stopped(settings: "Settings", *, workers: int = 1) -> None:
+    """Serve in worker processes, which take their settings from the environment. StartupError where they can't."""
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+
+    os.environ |= _as_environment(settings)
+    server = Granian(
+        "adapter.cli.serving:worker",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.host,
+        port=settings.port,
+        workers=workers,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers_kill_timeout=_STOP_SECONDS,
+        log_level=LogLevels.warning,
+        log_dictconfig={**_LOGS},
+    )
+    _log.info("serving", url=settings.public_url, host=settings.host, port=settings.port, workers=workers)
+    try:
+        server.serve()
+    except SystemExit:
+        # A terminal's Ctrl-C reaches the workers too; one that is quicker than this process did not fail.
+        if not server.interrupt_signal:
+            raise StartupError("A server process ended unexpectedly; the lines above say why.") from None
+    _log.info("stopped")
+
+
+def worker() -> "ASGIApp":
+    """What a worker process serves."""
+    from adapter import logs
+    from adapter.app import create_app
+    from adapter.config import load
+
+    follow_parent()
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+    return create_app(settings)
+
+
+class IntoOurLogs(logging.Handler):
+    """The server's own warnings, in the form of our logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger("adapter.serve").log(
+            record.levelno, record.getMessage(), **({"error": repr(error)} if error else {})
+        )
+
+
+def _as_environment(settings: "Settings") -> dict[str, str]:
+    return {name.upper(): str(value) for name, value in msgspec.structs.asdict(settings).items() if value != ""}
