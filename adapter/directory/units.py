@@ -56,7 +56,7 @@ class Client(Protocol):
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        order: str | None = None,
+        order: str | None,
     ) -> UpstreamList: ...
     async def send(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> Any: ...
 
