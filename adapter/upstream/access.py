@@ -1,14 +1,16 @@
 """Which scope of an account token a raw request needs: the table of `provider.yaml`, applied to the path as sent.
 
 The table says what is known to be harmless. Whatever it doesn't know counts as secret, and where more than one of its
-lines fits a path (a team may be called `apps`), the strictest holds. Nothing is decoded or folded before the look-up:
-`/apps/x/config%2Dvars`, `/Apps/x` or `/apps/x;y` fit no line, and so need `raw:secrets`.
+lines fits a path (a team may be called `apps`), the strictest holds. What opens a path fits it as it stands: nothing
+is decoded or folded for `/Apps` or `/apps/x;y`, which so need `raw:secrets`. What closes one is read generously:
+`/teams/apps/Invoices.json` is an app's path by one line, but some server could take it for a team's invoices.
 """
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -18,9 +20,11 @@ from adapter.models import Scope
 _LINE = re.compile(r"([A-Z]+) (/[a-z0-9/_~{}-]+)")
 # What may stand for an identity: an id, a name, an e-mail (raw or percent-encoded), a version. `~` is nobody's name:
 # where the provider takes it for "the caller", a line says so.
-_IDENTITY = re.compile(r"(?!~)[A-Za-z0-9._~+@:%-]+")
+_IDENTITY = re.compile(r"[A-Za-z0-9._+@:%-]+")
+_BEYOND_WORDS = re.compile(r"[^a-z0-9_-]")
 _STRICTNESS = {Scope.RAW_READ: 0, Scope.RAW_WRITE: 1, Scope.RAW_SECRETS: 2}
 _UNKNOWN = "/{unknown}"
+_End = tuple[Scope, str]
 
 
 class AccessLists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,19 +69,30 @@ class AccessTable:
 
     def _judge(self, method: str, path: str) -> tuple[Scope, str]:
         known = "GET" if method == "HEAD" else method
-        fitting = [ends[known] for ends in _ends(self._root, path[1:].split("/")) if known in ends]
-        if not path.startswith("/") or not fitting:
+        ends = [(exact, end[known]) for exact, end in _ends(self._root, path[1:].split("/"), True) if known in end]
+        fitting = [end for exact, end in ends if exact or end[0] is Scope.RAW_SECRETS]
+        if not path.startswith("/") or not any(exact for exact, _ in ends):
             return Scope.RAW_SECRETS, _UNKNOWN
         return max(fitting, key=lambda end: _STRICTNESS[end[0]])
 
 
-def _ends(node: dict[Any, Any], segments: list[str]) -> Iterator[dict[str, tuple[Scope, str]]]:
+def _ends(
+    node: dict[Any, Any], segments: list[str], exact: bool
+) -> Iterator[tuple[bool, dict[str, tuple[Scope, str]]]]:
+    """The ends of all lines that fit, and whether they do as the path stands."""
     if not segments:
         if () in node:
-            yield node[()]
+            yield exact, node[()]
         return
     head, rest = segments[0], segments[1:]
     if head in node:
-        yield from _ends(node[head], rest)
+        yield from _ends(node[head], rest, exact)
+    elif (folded := _folded(head)) in node:
+        yield from _ends(node[folded], rest, False)
     if None in node and _IDENTITY.fullmatch(head):
-        yield from _ends(node[None], rest)
+        yield from _ends(node[None], rest, exact)
+
+
+def _folded(segment: str) -> str:
+    """The word that a lenient server might read here: decoded, in lower case, up to what no word of a path holds."""
+    return _BEYOND_WORDS.split(unquote(segment).strip().lower(), maxsplit=1)[0]

@@ -45,10 +45,13 @@ class RangePaging(_Strategy, frozen=True, kw_only=True, tag="range"):
     def follow(self, continuation: str, page: int | None = None) -> dict[str, str]:
         """The headers of the page that `continuation` leads to, with another page size if one is given."""
         if page is not None:
-            kept = [part.strip() for part in continuation.split(";") if part.strip()]
-            kept = [part for part in kept if not part.startswith("max=")]
-            continuation = "; ".join([*kept, f"max={self._size(page)}"])
+            continuation = self._sized(continuation.rstrip("; "), f"max={self._size(page)}")
         return {"range": continuation}
+
+    def _sized(self, continuation: str, size: str) -> str:
+        """The parameters behind the first semicolon are parted by commas. D"""
+        sized, times = re.subn(r"max=\d+", size, continuation)
+        return sized if times else f"{continuation}{',' if ';' in continuation else ';'} {size}"
 
     def _size(self, page: int | None) -> int:
         return min(page or self.max, self.max)

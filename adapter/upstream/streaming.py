@@ -11,7 +11,7 @@ from adapter.models import Secret
 from adapter.upstream.lane import Lane
 from adapter.upstream.provider import Provider
 from adapter.upstream.source import CredentialSource
-from adapter.upstream.transport import FOREIGN, translated
+from adapter.upstream.transport import FOREIGN, broken, translated
 
 
 class Pool(Protocol):
@@ -42,7 +42,7 @@ class StreamedReply:
         try:
             return (await self._response.bytes()).to_bytes()
         except FOREIGN as error:
-            raise translated(error) from None
+            raise broken(error) from None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; UpstreamFailure where it breaks off."""
@@ -51,7 +51,7 @@ class StreamedReply:
             while (chunk := await reader.read_chunk()) is not None:
                 yield chunk.to_bytes()
         except FOREIGN as error:
-            raise translated(error) from None
+            raise broken(error) from None
 
 
 class Exchange:

@@ -81,3 +81,9 @@ def translated(error: Exception) -> AdapterError:
     if isinstance(error, AdapterError):
         return error
     return next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
+
+
+def broken(error: Exception) -> AdapterError:
+    """Likewise for what was raised while a body came in: one that breaks off was begun, so its sender was reached."""
+    found = translated(error)
+    return UpstreamNonsense("The provider's answer breaks off.") if type(found) is UpstreamUnreachable else found
