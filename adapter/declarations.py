@@ -6,7 +6,7 @@ Each refusal is a DeclarationError with the file, the path inside it, what was f
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 _MAX_BYTES = 1024 * 1024
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
-_AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_INVALID = re.compile(r"Invalid enum value (?P<name>.*)$")
+_AT = re.compile(r" - at (?P<key>`key` in )?`(?P<path>[^`]*)`$")
 _STEP = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 
@@ -72,35 +73,41 @@ def decode(data: Any, into: type[T], file: str, at: str = "") -> T:
         return msgspec.convert(data, into)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), into, data, file, at) from None
+    except RecursionError:
+        raise DeclarationError(file, at, "holds itself, or is nested too deeply") from None
 
 
 def _refusal(text: str, into: Any, data: Any, file: str, at: str) -> DeclarationError:
     match = _AT.search(text)
-    path, kind = _locate(into, data, _STEP.findall(match["path"].removeprefix("$")) if match else [])
+    path, kind, value = _locate(into, data, _STEP.findall(match["path"].removeprefix("$")) if match else [])
+    if match and match["key"]:
+        # The key itself is at fault, not what stands under it.
+        kind = get_args(_part(kind, dict))[0]
+        path = f"{path}.{next(key for key in value if not _fits(key, kind))}".removeprefix(".")
     found = _AT.sub("", text)
-    unknown = _UNKNOWN.match(found)
+    unknown = _UNKNOWN.match(found) or _INVALID.match(found)
     if unknown:
-        found = f"unknown word `{unknown['name']}`"
+        found = f"unknown word `{unknown['name'].strip(chr(39))}`"
     full = ".".join(part for part in (at, path) if part).replace(".[", "[")
     return DeclarationError(file, full, found, _words(kind) if unknown else [])
 
 
-def _locate(kind: Any, data: Any, steps: Sequence[str]) -> tuple[str, Any]:
-    """The path as a reader of the file would write it, and the type that is expected there.
+def _locate(kind: Any, data: Any, steps: Sequence[str]) -> tuple[str, Any, Any]:
+    """The path as a reader of the file would write it, the type that is expected there, and what stands there.
 
     msgspec writes `[...]` for some key of a mapping: the one whose value can't be decoded is meant.
     """
     if not steps:
-        return "", kind
+        return "", kind, data
     name, below = _descend(kind, data, steps[0])
     value: Any = None
     if isinstance(data, Mapping):
         value = data.get(name)
     elif isinstance(data, list) and isinstance(name, int):
         value = data[name]
-    rest, last = _locate(below, value, steps[1:])
+    rest, last, found = _locate(below, value, steps[1:])
     step = f"[{name}]" if isinstance(name, int) else str(name)
-    return f"{step}.{rest}".rstrip(".").replace(".[", "["), last
+    return f"{step}.{rest}".rstrip(".").replace(".[", "["), last, found
 
 
 def _descend(kind: Any, data: Any, step: str) -> tuple[str | int, Any]:
@@ -132,6 +139,12 @@ def _part(kind: Any, wanted: type) -> Any:
 
 
 def _words(kind: Any) -> list[str]:
+    """The words that could stand where this type is expected: a struct's fields, or a choice's values."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    choice = next((arg for arg in get_args(kind) if get_origin(arg) is Literal), None)
+    if choice is not None:
+        return _words(choice)
     struct = _part(kind, msgspec.Struct)
     return [field.encode_name for field in msgspec.structs.fields(struct)] if struct else []
 
