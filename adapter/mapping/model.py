@@ -29,6 +29,8 @@ from adapter.mapping.schema import (
 
 UNITS_FILE = "units.yaml"
 OTHER_FILES = frozenset({"provider.yaml", UNITS_FILE})
+IMPLYING = ("role_id", "status", "group_id")
+"""The fields by which a record is known to imply others."""
 _HOLE = re.compile(r"\{([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\}")
 
 
@@ -195,7 +197,12 @@ def _units(file: UnitsFile, path: str) -> dict[str, Unit]:
     for name, decl in file.units.items():
         _check_unit_names(name, decl, file.units, path)
     lineages = {name: _lineage(name, file.units, path, ()) for name in file.units}
-    return {name: _unit(name, decl, lineages, path) for name, decl in file.units.items()}
+    for name in file.units:
+        _check_waiting(name, file.units, path, ())
+    units = {name: _unit(name, decl, lineages, path) for name, decl in file.units.items()}
+    for unit in units.values():
+        _check_ways(unit, units, path)
+    return units
 
 
 def _check_unit_names(name: str, decl: UnitDecl, known: Mapping[str, UnitDecl], path: str) -> None:
@@ -229,13 +236,44 @@ def _lineage(name: str, known: Mapping[str, UnitDecl], path: str, seen: tuple[st
     return ()
 
 
+def _check_waiting(name: str, known: Mapping[str, UnitDecl], path: str, seen: tuple[str, ...]) -> None:
+    """A unit is read after those that it hangs on, stands in for, or is chosen by: none may wait for itself."""
+    if name in seen:
+        raise DeclarationError(path, f"units.{name}", f"waits for itself: {' -> '.join((*seen, name))}")
+    decl = known[name]
+    chosen_by = {parent for table in (decl.unless_among, decl.when_any) for parent in table}
+    awaited = [unit for units in decl.each.values() for unit in units]
+    awaited += [unit for other in known.values() for parent in chosen_by for unit in other.each.get(parent, ())]
+    awaited += [decl.instead_of] if decl.instead_of else []
+    for other in dict.fromkeys(awaited):
+        _check_waiting(other, known, path, (*seen, name))
+
+
+def _check_ways(unit: Unit, known: Mapping[str, Unit], path: str) -> None:
+    """The units that are read beside the usual way must find their names there too."""
+    at = f"units.{unit.name}"
+    if unit.instead_of:
+        if known[unit.instead_of].proof is None:
+            raise DeclarationError(path, f"{at}.instead_of", f"`{unit.instead_of}` is always trusted: it has no proof")
+        for parent in unit.parents:
+            _check_holes(known[parent].get, known[unit.instead_of].lineage, path, f"{at}.instead_of")
+    if unit.proof:
+        _check_holes(known[unit.proof.by].get, (*unit.lineage, unit.proof.as_), path, f"{at}.proof.by")
+        if unit.proof.exempt_unit:
+            _check_holes(known[unit.proof.exempt_unit].get, unit.lineage, path, f"{at}.proof.exempt.unit")
+
+
+def _check_holes(get: str, names: Sequence[str], path: str, at: str) -> None:
+    for hole, _ in _HOLE.findall(get):
+        _known(hole, names, "name", path, at)
+    if set("{}") & set(_HOLE.sub("", get)):
+        raise DeclarationError(path, at, f"`{get}` has a hole that is not `{{name.field}}`")
+
+
 def _unit(name: str, decl: UnitDecl, lineages: Mapping[str, tuple[str, ...]], path: str) -> Unit:
     at = f"units.{name}"
     lineage = lineages[name]
-    for hole, _ in _HOLE.findall(decl.get):
-        _known(hole, lineage, "name", path, f"{at}.get")
-    if "{" in _HOLE.sub("", decl.get):
-        raise DeclarationError(path, f"{at}.get", f"`{decl.get}` has a hole that is not `{{name.field}}`")
+    _check_holes(decl.get, lineage, path, f"{at}.get")
     return Unit(
         name=name,
         get=decl.get,
@@ -381,6 +419,10 @@ def _inheritance(decl: ResourceFile, path: str, units: Mapping[str, Unit]) -> In
         return None
     _known(decl.inherited.unit, units, "unit", path, "inherited.unit")
     _known(decl.inherited.parent, units[decl.inherited.unit].lineage, "name", path, "inherited.parent")
+    for name in IMPLYING:
+        _known(name, decl.fields, "field", path, "inherited")
+    if decl.key not in decl.inherited.fields:
+        raise DeclarationError(path, "inherited.fields", f"does not give the key `{decl.key}`")
     return Inheritance(
         unit=decl.inherited.unit,
         parent=decl.inherited.parent,
