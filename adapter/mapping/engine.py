@@ -11,7 +11,7 @@ import msgspec
 
 from adapter.mapping.expressions import Expression, ShapeError
 from adapter.mapping.merge import merge_field
-from adapter.mapping.model import Inheritance, Model, Resource, Rule, Source
+from adapter.mapping.model import Derivation, Inheritance, Model, Resource, Rule, Source
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -89,41 +89,56 @@ def _shape_source(
     fragments: list[Fragment],
     faults: list[Fault],
 ) -> None:
-    if source.whole:
-        entries: Iterable[tuple[Any, Any]] = [({"records": list(instance.records)}, None)]
-    else:
-        entries = ((record, record) for record in instance.records)
-    for record, remote in entries:
+    """Each record, and each object inside one, by itself: what can't be read takes nobody else along."""
+    for record, remote in _entries(source, instance):
         try:
-            fragments.extend(_shape_record(resource, source, instance.unit, record, remote, parents))
+            contexts = _contexts(source, record, remote, parents)
         except ShapeError as error:
             faults.append(Fault(unit=instance.unit, path=instance.path, reason=str(error)))
+            continue
+        for context, origin in contexts:
+            try:
+                fragments.extend(_shape_context(resource, source, instance.unit, context, origin))
+            except ShapeError as error:
+                faults.append(Fault(unit=instance.unit, path=instance.path, reason=str(error)))
 
 
-def _shape_record(
-    resource: Resource, source: Source, unit: str, record: Any, remote: Any, parents: Mapping[str, Any]
+def _shape_context(
+    resource: Resource, source: Source, unit: str, context: dict[str, Any] | None, remote: Any
 ) -> list[Fragment]:
+    if context is None:
+        raise ShapeError(f"`{source.items}` holds something else than objects")
+    if source.item_where and not _true(source.item_where(context)):
+        return []
+    return [_fragment(resource, source.fields, unit, context, remote)]
+
+
+def _entries(source: Source, instance: Instance) -> Iterable[tuple[Any, Any]]:
+    """The records, each with the object that it shows as `remote_data`: none where a whole unit is counted."""
+    if source.whole:
+        return [({"records": list(instance.records)}, None)]
+    return ((record, record) for record in instance.records)
+
+
+def _contexts(
+    source: Source, record: Any, remote: Any, parents: Mapping[str, Any]
+) -> Sequence[tuple[dict[str, Any] | None, Any]]:
+    """What the source's fields see: the record, or each object inside it with the record under the name given.
+
+    None stands for what is no object.
+    """
     if not isinstance(record, dict):
         raise ShapeError(f"a record is {type(record).__name__}, not an object")
     context = {**record, **parents}
     if source.where and not _true(source.where(context)):
         return []
     if source.items is None:
-        return [_fragment(resource, source.fields, unit, context, remote)]
-    return [
-        _fragment(resource, source.fields, unit, item_context, {**record, source.items: [item]})
-        for item, item_context in _items(source, record, parents)
-    ]
-
-
-def _items(source: Source, record: dict[str, Any], parents: Mapping[str, Any]) -> Iterable[tuple[Any, dict[str, Any]]]:
-    """The objects inside a record, each with the record at hand under the name that the source gives it."""
-    for item in record.get(source.items or "") or ():
-        if not isinstance(item, dict):
-            raise ShapeError(f"`{source.items}` holds {type(item).__name__}, not objects")
-        context = {**item, **parents, f"_{source.as_}": record}
-        if source.item_where is None or _true(source.item_where(context)):
-            yield item, context
+        return [(context, remote)]
+    items = record.get(source.items) or []
+    if not isinstance(items, list):
+        raise ShapeError(f"`{source.items}` is {type(items).__name__}, not a list")
+    above = {**parents, f"_{source.as_}": record}
+    return [({**item, **above} if isinstance(item, dict) else None, {**record, source.items: [item]}) for item in items]
 
 
 def _fragment(
@@ -239,15 +254,22 @@ def _derive(resource: Resource, fragments: Sequence[Fragment], faults: list[Faul
     derived: list[Fragment] = []
     assert resource.derived is not None
     for fragment in fragments:
-        context = {f"_{resource.derived.as_}": fragment.data}
         for item in fragment.data.get(resource.derived.each) or ():
             try:
-                made = _fragment(resource, resource.derived.fields, fragment.unit, {**item, **context}, fragment.remote)
+                derived.append(_derived(resource, resource.derived, fragment, item))
             except ShapeError as error:
                 faults.append(Fault(unit=fragment.unit, path="", reason=str(error)))
-            else:
-                derived.append(made)
     return derived
+
+
+def _derived(resource: Resource, derivation: Derivation, fragment: Fragment, item: Any) -> Fragment:
+    if not isinstance(item, dict):
+        raise ShapeError(f"`{derivation.each}` holds {type(item).__name__}, not objects")
+    context = {**item, f"_{derivation.as_}": fragment.data}
+    made = _fragment(resource, derivation.fields, fragment.unit, context, fragment.remote)
+    if made.key is None:
+        raise ShapeError(f"a record has no `{resource.key}`")
+    return made
 
 
 def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> list[Record]:
