@@ -22,8 +22,9 @@ def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     if not segments or not words:
         return lambda _: True
     ids = set().union(*words)
-    # A change in one place shows in the lists of what it hangs on: an app's people in its team's permissions.
-    related = ids | _owners(model, states, ids)
+    # A change in one place shows in the lists of what it hangs on, as an app's people in its team's permissions, and of
+    # what hangs on it: whoever leaves a team leaves its apps.
+    related = ids | _owners(model, states, ids) | _belongings(model, states, ids)
     lists = roots | {state for state in states if state.count("/") == 1}
     return lambda unit_path: unit_path in lists or any(unquote(part) in related for part in unit_path.split("/"))
 
@@ -42,6 +43,20 @@ def _owners(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str
         for value in record.values()
         if isinstance(value, dict) and value.get("id")
     }
+
+
+def _belongings(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str]:
+    """The ids of whatever points at these places, on any level: the teams of an organization and the apps of these."""
+    found: set[str] = set()
+    level = ids
+    while level:
+        level = {
+            str(record["id"])
+            for record in _places(model, states)
+            if any(isinstance(value, dict) and value.get("id") in level for value in record.values())
+        } - (found | ids)
+        found |= level
+    return found
 
 
 def _places(model: Model, states: Mapping[str, State]) -> Iterable[Any]:
