@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from .options import Options
 from .seed import SeedOptions, generate
-from .server import ServerThread, free_port, run_until_signalled
+from .server import ServerThread, run_until_signalled
 from .state import Sandbox
 from .world import World
 
@@ -52,15 +53,17 @@ class RunningSandbox:
             self.owner_token = self.token(["global"])
 
     def _start_process(self, port: int, options: Options) -> str:
-        port = port or free_port()
         context = multiprocessing.get_context("spawn")
-        ready = context.Event()
-        self._process = context.Process(target=_run_in_process, args=(port, self._seed, options, ready), daemon=True)
+        receiver, sender = context.Pipe(duplex=False)
+        self._process = context.Process(target=_run_in_process, args=(port, self._seed, options, sender), daemon=True)
         self._process.start()
-        if not ready.wait(PROCESS_TIMEOUT_S):
-            self._process.kill()
-            raise TimeoutError("the sandbox process did not start")
-        return f"http://127.0.0.1:{port}"
+        sender.close()
+        with receiver:
+            if not receiver.poll(PROCESS_TIMEOUT_S):
+                self._process.kill()
+                raise TimeoutError("the sandbox process did not start")
+            url: str = receiver.recv()
+            return url
 
     @property
     def world(self) -> World:
@@ -138,6 +141,6 @@ class RunningSandbox:
         self.close()
 
 
-def _run_in_process(port: int, seed: SeedOptions, options: Options, ready: Any) -> None:
+def _run_in_process(port: int, seed: SeedOptions, options: Options, started: Connection) -> None:
     sandbox = Sandbox(lambda: generate(seed), options)
-    run_until_signalled(sandbox, "127.0.0.1", port, lambda *_: ready.set())
+    run_until_signalled(sandbox, "127.0.0.1", port, lambda url, _: started.send(url))

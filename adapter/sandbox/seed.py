@@ -136,7 +136,7 @@ class Generator:
             features = {ACCESS_CONTROLS, "spaces", "dynosaurs"}
             return self.world.add_team(name, "enterprise", admins=[owner], features=features, enterprise=enterprise)
         features = {INVITE_ACCEPTANCE} if number % 3 == 0 else set()
-        if number % 5 == 2:
+        if number % 5 == 3:
             features.add(ACCESS_CONTROLS)
         limit = None if number % 2 else max(25, self.size.members // max(1, self.size.teams) * 2)
         return self.world.add_team(name, "team", admins=[owner], features=features, membership_limit=limit)

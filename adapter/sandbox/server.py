@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import math
+import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from granian.constants import HTTPModes, Interfaces
@@ -15,26 +19,74 @@ from .app import create_app
 from .options import Options
 from .seed import SeedOptions, generate
 from .state import Sandbox
+from .wire import own_sockets
 
 READY_TIMEOUT_S = 30
 LARGE_TEAMS = 100
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+NATIVE_THREADS_END_S = 0.25
+
+_stopped_at = [-math.inf]
+
+
+@atexit.register
+def _let_native_threads_end() -> None:
+    """Keep the interpreter up for a moment after a server has stopped.
+
+    granian's own threads still need it when `serve` has returned, nothing tells when they are done, and they panic on
+    standard error when it goes first.
+    """
+    time.sleep(max(0.0, _stopped_at[0] + NATIVE_THREADS_END_S - time.monotonic()))
+
+
+def claim(host: str, port: int) -> socket.socket:
+    """A socket that holds `port` (0: any free one) for granian, which binds it once more by `SO_REUSEPORT`.
+
+    Raises `OSError` when somebody listens there already, which that option alone would not notice.
+    """
     with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind((host, port))
+    return held
+
+
+def close_bound_only(host: str, port: int) -> None:
+    """Close the sockets that are bound here and neither listen nor are connected: they are of no more use.
+
+    An embedded granian forgets one at each start (as of 2.8).
+    """
+    for descriptor, bound in own_sockets():
+        listens = bound.family == socket.AF_INET and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if not listens and _address(bound) == (host, port) and not _is_connected(bound):
+            os.close(descriptor)
+
+
+def _address(bound: socket.socket) -> object:
+    return bound.getsockname()[:2] if bound.family == socket.AF_INET else None
+
+
+def _is_connected(connection: socket.socket) -> bool:
+    try:
+        connection.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 class SandboxServer:
     """The sandbox on a socket. `serve` runs until `stop`, which may be called from any thread.
 
     One process, because the world is in its memory. granian is embedded: it starts and stops in about 20 ms.
+    Raises `OSError` when the port is not to be had.
     """
 
     def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
-        self.host, self.port = host, port or free_port(host)
+        self._held = claim(host, port)
+        self.host, self.port = self._held.getsockname()[:2]
         self._sandbox = sandbox
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,10 +96,7 @@ class SandboxServer:
         return f"http://{self.host}:{self.port}"
 
     async def serve(self, ready: Callable[[], None]) -> None:
-        """Serve; `ready` is called when connections are taken. Raises `OSError` when the port is not to be had."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((self.host, self.port))
+        """Serve until stopped; `ready` is called when connections are taken."""
         self._loop = asyncio.get_running_loop()
         self._server = Server(
             create_app(self._sandbox),
@@ -59,9 +108,15 @@ class SandboxServer:
             log_enabled=False,
         )
         serving = asyncio.create_task(self._server.serve())
-        await self._until_connected(serving)
-        ready()
-        await serving
+        try:
+            await self._until_connected(serving)
+            self._held.close()
+            close_bound_only(self.host, self.port)
+            ready()
+            await serving
+        finally:
+            self._held.close()
+            _stopped_at[0] = time.monotonic()
 
     async def _until_connected(self, serving: asyncio.Task[None]) -> None:
         async with asyncio.timeout(READY_TIMEOUT_S):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import stat
 import struct
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +99,10 @@ def reset_connection(scope: Scope) -> None:
     ASGI hands out no socket, so the connection is looked up among the process's descriptors by its two addresses.
     """
     ends = [(host, int(port)) for host, port in (scope["client"], scope["server"])]
-    for entry in Path("/dev/fd").iterdir():
-        try:
-            connection = socket.socket(fileno=os.dup(int(entry.name)))
-        except OSError:
-            continue
-        with connection:
-            if _ends(connection) == ends:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                connection.shutdown(socket.SHUT_RD)
-                return
+    for _, connection in own_sockets():
+        if _ends(connection) == ends:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.shutdown(socket.SHUT_RD)
 
 
 def _ends(connection: socket.socket) -> list[tuple[str, int]] | None:
@@ -115,3 +110,14 @@ def _ends(connection: socket.socket) -> list[tuple[str, int]] | None:
         return [connection.getpeername()[:2], connection.getsockname()[:2]]
     except OSError:
         return None
+
+
+def own_sockets() -> Iterator[tuple[int, socket.socket]]:
+    """Every socket of this process: its descriptor, and a duplicate to look at for as long as it is the current one."""
+    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
+        try:
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+                    yield descriptor, duplicate
+        except OSError:  # closed meanwhile
+            continue
