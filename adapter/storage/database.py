@@ -70,8 +70,6 @@ class Database:
     async def open(self) -> None:
         """Prepare the pool and see that the database answers; makes a missing SQLite file, readable by its owner."""
         if self._engine is None:
-            if self.path is not None:
-                _make_file(self.path)
             self._engine = _engine(self._address, command_timeout=_STATEMENT_SECONDS)
         await self.ping()
 
@@ -118,6 +116,11 @@ class Database:
         """How the tables compare with those of this version: `empty`, `behind`, `current`, or `ahead`."""
         async with self.read() as connection:
             return await connection.run_sync(schema.state)
+
+    async def schema_version(self) -> str | None:
+        """The number of the last migration that was run here; None where none was."""
+        async with self.read() as connection:
+            return await connection.run_sync(schema.version)
 
     async def migrate(self) -> None:
         """Bring the tables to this version, in one transaction; two processes at once do it one after the other.
@@ -193,6 +196,8 @@ def _make_file(path: Path) -> None:
 
 
 def _engine(where: Address, *, command_timeout: float | None) -> AsyncEngine:
+    if where.path is not None:
+        _make_file(where.path)
     options: dict[str, Any] = {"timeout": _BUSY_SECONDS}
     if where.dialect == "postgresql":
         options = where.options | {"command_timeout": command_timeout}

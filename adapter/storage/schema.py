@@ -26,6 +26,11 @@ def state(connection: sa.Connection) -> SchemaState:
     return "behind" if heads <= known else "ahead"
 
 
+def version(connection: sa.Connection) -> str | None:
+    """The revision that the tables are at; None for none yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def upgrade(connection: sa.Connection) -> None:
     """Run what is missing, inside the connection's transaction."""
     config = _config()

@@ -147,6 +147,14 @@ async def test_a_sqlite_file_is_its_owner_s_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+async def test_migrating_makes_a_missing_folder_too(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "adapter.db"
+
+    await Database(f"sqlite:///{path}").migrate()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 async def test_a_sqlite_path_that_can_t_be_opened_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
@@ -199,6 +207,44 @@ async def test_a_connection_cut_by_the_server_is_replaced(database: Database) ->
             await connection.execute(others)
 
     await database.ping()
+
+
+class NoTls(asyncio.Protocol):
+    """A server that speaks no TLS, and notes what it is told nevertheless."""
+
+    def __init__(self, heard: list[bytes]) -> None:
+        self._heard = heard
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._heard.append(data)
+        if data == _SSL_REQUEST:
+            self._transport.write(b"N")
+        else:
+            self._transport.close()
+
+
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+@pytest.mark.parametrize(
+    ("mode", "goes_on"), [("require", False), ("verify-ca", False), ("verify-full", False), ("prefer", True)]
+)
+async def test_without_tls_only_the_lenient_modes_go_on(mode: str, goes_on: bool) -> None:
+    heard: list[bytes] = []
+    server = await asyncio.get_running_loop().create_server(lambda: NoTls(heard), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    with pytest.raises(StorageUnavailable):
+        async with Database(f"postgres://ann:hunter2@127.0.0.1:{port}/d?sslmode={mode}"):
+            pass
+
+    server.close()
+    assert heard[0] == _SSL_REQUEST
+    assert any(b"ann" in data for data in heard) is goes_on
 
 
 FOREIGN = [
