@@ -52,4 +52,4 @@ def blotted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
 
 
 def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode() + "\n"
+    return msgspec.json.encode(event, enc_hook=repr).decode()

@@ -87,7 +87,7 @@ class RawDoors:
     async def root(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`ANY /{path}` with an account token: the same, at the origin's root; what is nobody's path is 404."""
         raw_path: bytes = scope["raw_path"]
-        if not raw_path.startswith(b"/") or raw_path.startswith(b"//"):
+        if not raw_path.startswith(b"/") or raw_path.startswith(b"//") or b"%" in raw_path.split(b"/", 2)[1]:
             raise InvalidTarget
         if door_of(raw_path) != "root":
             raise NotFound

@@ -1,0 +1,86 @@
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from adapter import logs
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    yield
+    structlog.reset_defaults()
+
+
+def _said(**event: object) -> dict[str, object]:
+    return dict(logs.blotted(None, "info", event))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uda_0123456789abcdef",
+        "the token udt_0123456789abcdef was refused",
+        "HRKU-01234567-89ab-cdef-0123-456789abcdef",
+        "Authorization: Bearer 01234567-89ab-cdef",
+        "Basic OjAxMjM0NTY3ODk=",
+        "postgres://adapter:hunter2hunter2@db.example/adapter",
+    ],
+)
+def test_what_looks_like_a_credential_is_blotted_out(text: str) -> None:
+    shown = str(_said(event="x", detail=text)["detail"])
+
+    assert "***" in shown
+    assert "0123456789" not in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("key", ["api_key", "access_token", "client_secret", "Authorization", "set-cookie"])
+def test_what_is_named_like_a_credential_is_blotted_out(key: str) -> None:
+    assert _said(**{key: "anything"}) == {key: "***"}
+
+
+def test_which_token_it_was_may_be_said() -> None:
+    assert _said(token_id="tok_1", path="/teams/acme/members") == {"token_id": "tok_1", "path": "/teams/acme/members"}
+
+
+def test_json_lines_have_time_level_and_event() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    structlog.get_logger("x").info("said", number=1)
+    structlog.get_logger("x").debug("not said")
+
+    [line] = out.getvalue().splitlines()
+    assert json.loads(line) | {"timestamp": ""} == {"event": "said", "number": 1, "level": "info", "timestamp": ""}
+
+
+def test_a_trace_is_told_without_its_secrets() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    try:
+        int("Bearer 0123456789abcdef")
+    except ValueError:
+        structlog.get_logger("x").exception("broke")
+
+    assert "ValueError" in out.getvalue()
+    assert "0123456789" not in out.getvalue()
+
+
+def test_the_console_form_is_for_reading() -> None:
+    out = io.StringIO()
+    logs.configure("warning", "console", out)
+    structlog.get_logger("x").warning("said", number=1)
+
+    assert "said" in out.getvalue()
+    assert "number=1" in out.getvalue()
+    assert not out.getvalue().startswith("{")
+
+
+def test_other_libraries_warnings_go_the_same_way() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    logging.getLogger("elsewhere").warning("careful")
+
+    assert "careful" in out.getvalue()
