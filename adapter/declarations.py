@@ -73,8 +73,6 @@ def decode(data: Any, into: type[T], file: str, at: str = "") -> T:
         return msgspec.convert(data, into)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), into, data, file, at) from None
-    except RecursionError:
-        raise DeclarationError(file, at, "holds itself, or is nested too deeply") from None
 
 
 def _refusal(text: str, into: Any, data: Any, file: str, at: str) -> DeclarationError:
