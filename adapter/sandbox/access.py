@@ -140,12 +140,15 @@ class Keyring(Struct, kw_only=True):
     def client_with(self, secret: str) -> Client | None:
         return next((client for client in self.clients.values() if client.secret == secret), None)
 
+    def client_secret(self) -> str:
+        return f"sandbox-secret-{self.new_id()}"
+
     def add_client(self, account_id: str, name: str, redirect_uri: str) -> Client:
         now = self.clock.stamp()
         client = Client(
             id=self.new_id(),
             name=name,
-            secret=f"sandbox-secret-{self.new_id()}",
+            secret=self.client_secret(),
             redirect_uri=redirect_uri,
             account_id=account_id,
             created_at=now,

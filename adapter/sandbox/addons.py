@@ -19,8 +19,13 @@ from .shapes import app_reference, one_of
 routes = Routes()
 
 
-class NewAddOn(Struct):
+class PlanChoice(Struct):
     plan: str
+
+
+class AddOnQuery(Struct):
+    addon: str
+    app: str | None = None
 
 
 def addon_json(call: Call, app: App, addon: AddOn) -> dict[str, Any]:
@@ -122,25 +127,61 @@ def list_addon_config(call: Call) -> Answer:
     return call.page(f"addon-config {addon.id}", ("name",), lambda: values)
 
 
+def _known_plan(text: str) -> tuple[str, str]:
+    """`service` or `service:plan` as both; `mini` is the plan of a service that is named alone."""
+    service, _, plan = text.partition(":")
+    if service not in [known["name"] for known in ADDON_SERVICES]:
+        raise invalid("Couldn't find either the add-on service or the add-on plan")
+    return service, plan or "mini"
+
+
+@routes.post("/actions/addons/resolve", READ)
+def resolve_addons(call: Call) -> Answer:
+    """All add-ons that the caller sees under an id or name, of one app where that is named."""
+    query = call.body(AddOnQuery)
+    found = [
+        addon_json(call, app, addon)
+        for app in visible_apps(call)
+        for addon in app.addons.values()
+        if query.addon in (addon.id, addon.name) and query.app in (None, app.id, app.name)
+    ]
+    if not found:
+        raise not_found("add_on")
+    return call.page(None, ("id",), lambda: found)
+
+
 @routes.post("/apps/{app}/addons", WRITE)
 def create_addon(call: Call) -> Answer:
     app = call.app_to_manage()
-    service, _, plan = call.body(NewAddOn).plan.partition(":")
-    if service not in [known["name"] for known in ADDON_SERVICES]:
-        raise invalid("Couldn't find either the add-on service or the add-on plan")
-    return record(addon_json(call, app, call.world.add_addon(app, service, plan or "mini")), 201)
+    service, plan = _known_plan(call.body(PlanChoice).plan)
+    return record(addon_json(call, app, call.world.add_addon(app, service, plan)), 201)
+
+
+def _addon_to_manage(call: Call) -> tuple[App, AddOn]:
+    app = call.app_to_manage()
+    for addon in app.addons.values():
+        if call.params["addon"] in (addon.id, addon.name):
+            return app, addon
+    raise not_found("add_on")
+
+
+@routes.patch("/apps/{app}/addons/{addon}", WRITE)
+def update_addon(call: Call) -> Answer:
+    app, addon = _addon_to_manage(call)
+    service, plan = _known_plan(call.body(PlanChoice).plan)
+    if service != addon.service:
+        raise invalid("An add-on can't change its service")
+    addon.plan, addon.updated_at = f"{service}:{plan}", call.world.touch()
+    return record(addon_json(call, app, addon))
 
 
 @routes.delete("/apps/{app}/addons/{addon}", WRITE)
 def delete_addon(call: Call) -> Answer:
-    app = call.app_to_manage()
-    for addon in app.addons.values():
-        if call.params["addon"] in (addon.id, addon.name):
-            shown = addon_json(call, app, addon)
-            call.world.touch()
-            del app.addons[addon.id]
-            return record(shown | {"state": "deprovisioned"})
-    raise not_found("add_on")
+    app, addon = _addon_to_manage(call)
+    shown = addon_json(call, app, addon)
+    call.world.touch()
+    del app.addons[addon.id]
+    return record(shown | {"state": "deprovisioned"})
 
 
 def _attachments(call: Call, key: str, apps: Iterable[App]) -> Answer:
@@ -159,3 +200,15 @@ def list_attachments(call: Call) -> Answer:
 def list_app_attachments(call: Call) -> Answer:
     app = call.app()
     return _attachments(call, f"app-attachments {app.id}", [app])
+
+
+@routes.get("/addons/{addon}/addon-attachments", READ)
+def list_addon_attachments(call: Call) -> Answer:
+    app, addon = _find_addon(call)
+    return call.page(f"addon-attachments {addon.id}", ("name", "id"), lambda: [attachment_json(app, addon)])
+
+
+@routes.get("/addon-attachments/{attachment}", READ)
+def show_attachment(call: Call) -> Answer:
+    items = [attachment_json(app, addon) for app in visible_apps(call) for addon in app.addons.values()]
+    return one_of(items, call.params["attachment"], ("id", "name"), "resource")

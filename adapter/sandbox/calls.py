@@ -17,6 +17,9 @@ from .world import World
 
 T = TypeVar("T")
 
+ORDERED_BY = {"domain": "hostname"}
+"""Fields to order by whose property has another name; `domain` is what heroku3 sends."""
+
 
 class Call(msgspec.Struct, kw_only=True):
     """One authenticated request: what was asked and by whom. Its methods find places as this caller may see them."""
@@ -188,7 +191,7 @@ def listing_of(fields: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> Listi
     records = sorted(rows, key=lambda row: str(row[fields[0]]))
     return Listing(
         fields=fields,
-        keys={name: [str(row[name]) for row in records] for name in fields},
+        keys={name: [str(row[ORDERED_BY.get(name, name)]) for row in records] for name in fields},
         rows=[ENCODER.encode(row) for row in records],
         changed=max((row["updated_at"] for row in records if "updated_at" in row), default=None),
     )

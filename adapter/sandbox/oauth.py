@@ -189,6 +189,13 @@ def update_client(call: Call) -> Answer:
     return record(client_json(client))
 
 
+@routes.post("/oauth/clients/{client}/actions/rotate-credentials", GLOBAL)
+def rotate_credentials(call: Call) -> Answer:
+    client = _client(call)
+    client.secret, client.updated_at = call.sandbox.keyring.client_secret(), call.sandbox.clock.stamp()
+    return record(client_json(client))
+
+
 @routes.delete("/oauth/clients/{client}", GLOBAL)
 def delete_client(call: Call) -> Answer:
     client = _client(call)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .access import ANY, READ
+from msgspec import Struct
+
+from .access import ANY, READ, WRITE
 from .answers import Answer, not_found, record
 from .calls import Call
 from .catalog import (
@@ -157,7 +159,7 @@ def show_release(call: Call) -> Answer:
 @routes.get("/apps/{app}/domains", READ)
 def list_domains(call: Call) -> Answer:
     app = call.app()
-    return call.page(f"domains {app.id}", ("hostname", "id"), lambda: [domain_json(app)])
+    return call.page(f"domains {app.id}", ("hostname", "domain", "id"), lambda: [domain_json(app)])
 
 
 @routes.get("/apps/{app}/domains/{domain}", READ)
@@ -176,6 +178,21 @@ def show_app_feature(call: Call) -> Answer:
     return one_of(_app_features(call.app()), call.params["feature"], ("id", "name"), "feature")
 
 
+class FeatureChange(Struct):
+    enabled: bool
+
+
+@routes.patch("/apps/{app}/features/{feature}", WRITE)
+def update_app_feature(call: Call) -> Answer:
+    app, change = call.app_to_manage(), call.body(FeatureChange)
+    for feature in _app_features(app):
+        if call.params["feature"] in (feature["id"], feature["name"]):
+            (app.features.add if change.enabled else app.features.discard)(feature["name"])
+            app.updated_at = call.world.touch()
+            return record(feature | {"enabled": change.enabled, "updated_at": app.updated_at})
+    raise not_found("feature")
+
+
 def _app_features(app: App) -> list[dict[str, Any]]:
     return [feature_json("app-feature", app.id, name, name in app.features, app.created_at) for name in APP_FEATURES]
 
@@ -190,6 +207,12 @@ def list_available_stacks(call: Call) -> Answer:
 def list_available_dyno_sizes(call: Call) -> Answer:
     call.app()
     return call.page("/dyno-sizes", ("name", "id"), lambda: DYNO_SIZES)
+
+
+@routes.get("/teams/{team}/available-generations", READ)
+def list_available_generations(call: Call) -> Answer:
+    call.team()
+    return call.page("/generations", ("name", "id"), lambda: GENERATIONS)
 
 
 @routes.get("/apps/{app}/buildpack-installations", READ)

@@ -48,7 +48,8 @@ async def test_the_log_names_requests_and_never_a_token(asker: Asker) -> None:
     response = await asker.client.get("/sandbox/requests")
     first, second, third = response.json()["requests"]
 
-    assert (first["method"], first["path"], first["query"], first["status"]) == ("GET", "/teams/acme/members", "x=1", 200)
+    assert (first["method"], first["path"]) == ("GET", "/teams/acme/members")
+    assert (first["query"], first["status"]) == ("x=1", 200)
     assert (first["range"], first["account_id"]) == ("id ..; max=5", asker.world.owner.id)
     assert first["token_id"] in asker.sandbox.keyring.authorizations
     assert (second["status"], third["status"], third["account_id"]) == (404, 401, None)

@@ -23,9 +23,8 @@ def client(running: RunningSandbox) -> Iterator[httpx.Client]:
 def raw(running: RunningSandbox, path: str) -> bytes:
     """All bytes that come back until the other side has closed."""
     port = httpx.URL(running.url).port or 0
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: sandbox\r\nAccept: {ACCEPT}\r\nAuthorization: Bearer {running.owner_token}\r\n\r\n"
-    )
+    headers = f"Host: sandbox\r\nAccept: {ACCEPT}\r\nAuthorization: Bearer {running.owner_token}"
+    request = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(request.encode())

@@ -129,7 +129,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("form", "status", "error"), FAILURES)
-async def test_a_failure_is_herokus_and_not_rfc_6749s(flow: Flow, form: dict[str, str], status: int, error: str) -> None:
+async def test_a_failure_is_herokus_and_not_rfcs(flow: Flow, form: dict[str, str], status: int, error: str) -> None:
     response = await flow.token(**form)
 
     assert (response.status_code, response.json()["id"]) == (status, error)

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from adapter.sandbox import Options, Sandbox, World
 from adapter.sandbox.answers import Refusal
 from adapter.sandbox.calls import listing_of
-from adapter.sandbox.paging import LARGEST_MAX, Range, read_range
+from adapter.sandbox.paging import LARGEST_MAX, Listing, Range, read_range
 from tests.sandbox.conftest import Asker
 
 FIELDS = ("email", "id")
 LETTERS = "abcdefghijklmnopqrstuvwxy"
 
 
-def listing(size: int = 25):
+def listing(size: int = 25) -> Listing:
     return listing_of(FIELDS, ({"id": f"{n:04d}", "email": f"{9999 - n}@x"} for n in range(size)))
 
 

@@ -29,7 +29,10 @@ def test_a_path_is_found(method: str, path: str, template: str, params: dict[str
     assert (found[0].template, found[1]) == (template, params)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("PUT", "/teams"), ("GET", "/teams//members"), ("GET", "/x/y")])
+NOT_FOUND = [("GET", "/"), ("PUT", "/teams"), ("GET", "/teams//members"), ("GET", "/x/y")]
+
+
+@pytest.mark.parametrize(("method", "path"), NOT_FOUND)
 def test_a_path_is_not_found(method: str, path: str) -> None:
     assert ROUTES.find(method, path) is None
 
