@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -14,6 +15,8 @@ from .calls import Call
 from .faults import Fault
 from .routes import RouteTree
 from .state import LoggedRequest, Sandbox
+
+LOG = logging.getLogger(__name__)
 
 ROUTES = RouteTree(
     module.routes for module in (account, teams, members, apps, collaborators, spaces, enterprise, oauth, addons, tools)
@@ -57,6 +60,9 @@ class Exchange:
             return self._answer()
         except Refusal as refusal:
             return refusal.answer()
+        except Exception:
+            LOG.exception("%s %s broke the sandbox", self.incoming.method, self.incoming.path)
+            return Refusal(500, "internal_server_error", "Internal server error.").answer()
 
     def _answer(self) -> Answer:
         headers = self.incoming.headers

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 from .options import Options
 from .seed import SeedOptions, generate
@@ -18,6 +18,7 @@ from .state import Sandbox
 from .world import World
 
 PROCESS_TIMEOUT_S = 60
+LOOPBACK = build_opener(ProxyHandler({}))  # whatever proxy the environment names
 
 
 class RunningSandbox:
@@ -79,7 +80,7 @@ class RunningSandbox:
         """Call a control endpoint, `/sandbox/<name>`. Raises `urllib.error.HTTPError` on what it refuses."""
         url = f"{self.url}/sandbox/{name}" + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(url, data=data, method=method), timeout=PROCESS_TIMEOUT_S) as response:  # noqa: S310 (loopback)
+        with LOOPBACK.open(Request(url, data=data, method=method), timeout=PROCESS_TIMEOUT_S) as response:  # noqa: S310 (loopback)
             return json.load(response)
 
     def token(self, scopes: Sequence[str], account: str | None = None, expires_in: float | None = None) -> str:

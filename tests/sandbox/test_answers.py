@@ -115,6 +115,18 @@ async def test_a_refused_write_changes_nothing(asker: Asker) -> None:
     assert (await asker.client.get("/sandbox/world")).json() == before
 
 
+async def test_a_bug_of_the_sandbox_is_a_500_in_herokus_shape_and_logged(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = asker.world.app("plain-app")
+    assert app
+    del asker.world.apps[app.id]
+    response = await asker.get("/teams/plain/apps")
+
+    assert (response.status_code, response.json()["id"]) == (500, "internal_server_error")
+    assert "/teams/plain/apps broke the sandbox" in caplog.text
+
+
 async def test_a_body_that_is_not_json_is_a_bad_request(asker: Asker) -> None:
     headers = {
         "Accept": "application/vnd.heroku+json; version=3",
