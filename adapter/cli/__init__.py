@@ -49,7 +49,7 @@ for noun in (demo, serving, sandbox, upkeep, tokens, accounts, directory):
 def main() -> None:
     """The console script."""
     try:
-        app()
+        app(prog_name="adapter")
     except Exception as error:  # noqa: BLE001  # a bug: its place is for whoever asks, its values are for nobody
         _tell_bug(error)
         sys.exit(1)

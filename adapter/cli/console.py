@@ -61,7 +61,9 @@ def _remember(ctx: typer.Context, wanted: bool) -> bool:
     return wanted
 
 
-AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Answer in JSON, errors too.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", envvar="ADAPTER_JSON", callback=_remember, help="Answer in JSON, errors too.")
+]
 """The option that every command with something to show takes."""
 
 

@@ -1,5 +1,129 @@
+"""What a deployment needs now and then: `adapter migrate`, `adapter check`, `adapter keys rotate`."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 import typer
+
+from adapter.cli.console import AsJson, examples, in_house, note, settings, show_json
+from adapter.errors import ConfigError, DeclarationError
+
+if TYPE_CHECKING:
+    from adapter.config import Settings
+    from adapter.mapping.model import Model
+
+keys = typer.Typer(no_args_is_help=True, help="The secret keys under which credentials are sealed.")
 
 
 def register(app: typer.Typer) -> None:
-    pass
+    app.command(epilog=examples("adapter migrate"))(migrate)
+    app.command(epilog=examples("adapter check", "adapter check my-mappings"))(check)
+    app.add_typer(keys, name="keys")
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database's tables to this version; what is up to date stays as it is. DATABASE_URL says which."""
+    before, after = asyncio.run(_migrated(settings()))
+    if as_json:
+        show_json({"from": before, "to": after})
+    elif before == after:
+        typer.echo(f"The database is at version {after} already.")
+    else:
+        typer.echo(f"The database went from {f'version {before}' if before else 'empty'} to version {after}.")
+
+
+async def _migrated(chosen: "Settings") -> tuple[str | None, str | None]:
+    from adapter.storage.database import Database
+
+    async with Database(chosen.database_url) as database:
+        before = await database.schema_version()
+        await database.migrate()
+        return before, await database.schema_version()
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of cases, run."""
+
+    file: str
+    resource: str
+    cases: int
+    faults: list[str]
+
+
+def check(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Overrides to check; MAPPINGS_DIR's unless named.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the mapping files, yours over the shipped ones, and run the cases beside them. Faults: exit code 1."""
+    if directory is not None and not directory.is_dir():
+        raise ConfigError(f"{directory} is no directory.")
+    results, faults = _checked(settings(mappings_dir=str(directory) if directory else None))
+    if as_json:
+        show_json({"files": results, "faults": faults})
+    else:
+        _tell(results, faults)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _checked(chosen: "Settings") -> tuple[list[Checked], list[str]]:
+    """What each file of cases gave, and all faults: of the declarations alone where these can't be used."""
+    from adapter.app import PROVIDER, declarations, mapping_dirs
+    from adapter.mapping.cases import case_files
+
+    try:
+        _, model = declarations(chosen)
+    except DeclarationError as error:
+        return [], [error.message]
+    files = case_files([directory / PROVIDER for directory in mapping_dirs(chosen)])
+    results = [_run(model, resource, path) for resource, path in files]
+    return results, [fault for result in results for fault in result.faults]
+
+
+def _run(model: "Model", resource: str, path: Path) -> Checked:
+    from adapter.mapping.cases import load_cases, run_case
+
+    try:
+        cases = load_cases(path)
+        faults = [
+            f"{path}: {case.name}: {line}" for case in cases for line in run_case(model, resource, case, str(path))
+        ]
+    except DeclarationError as error:
+        return Checked(file=str(path), resource=resource, cases=0, faults=[error.message])
+    return Checked(file=str(path), resource=resource, cases=len(cases), faults=faults)
+
+
+def _tell(results: list[Checked], faults: list[str]) -> None:
+    from adapter.cli.output import table
+
+    rows = [
+        {"resource": result.resource, "cases": result.cases, "faults": len(result.faults), "file": result.file}
+        for result in results
+    ]
+    if rows:
+        table({"RESOURCE": "resource", "CASES": "cases", "FAULTS": "faults", "FILE": "file"}, rows)
+    for fault in faults:
+        note(f"error: {fault}")
+    if not faults:
+        typer.echo(f"{sum(result.cases for result in results)} cases hold.")
+
+
+@keys.command(epilog=examples("ADAPTER_SECRET_KEYS=$NEW,$OLD adapter keys rotate"))
+def rotate(as_json: AsJson = False) -> None:
+    """Seal every credential with the first of ADAPTER_SECRET_KEYS; after that, the others can be taken out.
+
+    Exit code 1: no key opens some credential. Put its key back, or connect that account anew.
+    """
+    rotation = in_house(lambda house: house.accounts.rotate_keys())
+    if as_json:
+        show_json(rotation)
+    else:
+        typer.echo(f"{rotation.resealed} credentials sealed anew; {rotation.current} were under the first key already.")
+        for account_id in rotation.lost:
+            note(f"error: no key opens the credential of account {account_id}.")
+    if rotation.lost:
+        raise typer.Exit(1)

@@ -220,23 +220,28 @@ class _Door:
         return json_answer({"result": result, "next_cursor": onward, "prev_cursor": None, "result_count": len(result)})
 
     def _shown(self, account: IntegratedAccount) -> dict[str, Any]:
-        identity = account.identity
-        return {
-            "id": account.id,
-            "tenant_id": account.tenant_id,
-            "status": account.status,
-            "is_blocked": account.is_blocked,
-            "authentication_method": account.authentication_method,
-            "context": account.context,
-            "scopes": account.scopes,
-            "missing_scopes": account.missing_scopes,
-            f"{self._provider.id}_account": {"id": identity.id, "email": identity.email} if identity else None,
-            "integration": {"id": self._provider.id, "name": self._provider.name},
-            "last_error": account.last_error,
-            "last_forbidden_error": account.last_forbidden_error,
-            "created_at": account.created_at,
-            "updated_at": account.updated_at,
-        }
+        return shown(account, self._provider)
+
+
+def shown(account: IntegratedAccount, provider: Named) -> dict[str, Any]:
+    """An account as callers see it; its credential is no part of it."""
+    identity = account.identity
+    return {
+        "id": account.id,
+        "tenant_id": account.tenant_id,
+        "status": account.status,
+        "is_blocked": account.is_blocked,
+        "authentication_method": account.authentication_method,
+        "context": account.context,
+        "scopes": account.scopes,
+        "missing_scopes": account.missing_scopes,
+        f"{provider.id}_account": {"id": identity.id, "email": identity.email} if identity else None,
+        "integration": {"id": provider.id, "name": provider.name},
+        "last_error": account.last_error,
+        "last_forbidden_error": account.last_forbidden_error,
+        "created_at": account.created_at,
+        "updated_at": account.updated_at,
+    }
 
 
 def _token(info: TokenInfo) -> dict[str, Any]:
