@@ -249,24 +249,28 @@ class RemoteError(AdapterError):
 class RemoteUnauthorized(RemoteError):
     """The provider does not accept the stored credential."""
 
+    status = 401
     code = "remote_unauthorized"
 
 
 class RemoteForbidden(RemoteError):
     """The stored credential may not do that at the provider; `truto_error_insight` names a missing scope if known."""
 
+    status = 403
     code = "remote_forbidden"
 
 
 class RemoteNotFound(RemoteError):
     """The provider has nothing at that address, or hides it from this credential."""
 
+    status = 404
     code = "remote_not_found"
 
 
 class RemoteRateLimited(RemoteError):
     """The provider's request budget for this account is used up; wait as long as `Retry-After` says."""
 
+    status = 429
     code = "remote_rate_limited"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,6 +23,8 @@ ALL_SCOPES = frozenset(Scope)
 
 AccountStatus = Literal["connecting", "active", "needs_reauth", "validation_error", "post_install_error"]
 AuthenticationMethod = Literal["oauth2", "api_key"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A point in time that knows its zone."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +48,10 @@ class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
     account_id: str | None = None
     scopes: tuple[Scope, ...] = ()
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
+    created_at: Moment
+    expires_at: Moment | None = None
+    revoked_at: Moment | None = None
+    last_used_at: Moment | None = None
 
 
 class ProviderIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +67,7 @@ class ErrorNote(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     message: str
-    at: datetime
+    at: Moment
     missing_scopes: tuple[str, ...] = ()
 
 
@@ -86,8 +88,8 @@ class IntegratedAccount(msgspec.Struct, frozen=True, kw_only=True):
     last_error: ErrorNote | None = None
     last_forbidden_error: ErrorNote | None = None
     unified_model_override: Mapping[str, Any] | None = None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 class Secret:
@@ -119,4 +121,4 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     method: AuthenticationMethod
     access_token: Secret
     refresh_token: Secret | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None

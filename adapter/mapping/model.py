@@ -14,6 +14,7 @@ import msgspec
 from adapter.declarations import decode, read_yaml
 from adapter.errors import DeclarationError
 from adapter.mapping.expressions import Expression, compile_expression
+from adapter.mapping.graphs import GraphPlan, plan_graph
 from adapter.mapping.schema import (
     FieldDecl,
     FilterType,
@@ -28,6 +29,7 @@ from adapter.mapping.schema import (
 )
 
 UNITS_FILE = "units.yaml"
+GRAPH_FILE = "graph.yaml"
 OTHER_FILES = frozenset({"provider.yaml", UNITS_FILE})
 IMPLYING = ("role_id", "status", "group_id")
 """The fields by which a record is known to imply others."""
@@ -46,6 +48,12 @@ class Proof(_Made, frozen=True, kw_only=True):
     actual: Expression
     exempt_unit: str | None
     exempt_ids: Expression | None
+
+
+class Daily(_Made, frozen=True, kw_only=True):
+    query: str
+    back: int
+    since: Expression | None
 
 
 class Unit(_Made, frozen=True, kw_only=True):
@@ -67,6 +75,7 @@ class Unit(_Made, frozen=True, kw_only=True):
     places: Mapping[Place, Expression]
     lists: Place | None
     proof: Proof | None
+    daily: Daily | None
 
     def path(self, lineage: Mapping[str, Any]) -> str:
         """The path for one chain of parent records: `/teams/<id>/members`."""
@@ -125,6 +134,8 @@ class Resource(_Made, frozen=True, kw_only=True):
     id_pattern: re.Pattern[str] | None
     id_form: str | None
     get_place: Place | None
+    time: str | None
+    """The field that the records of a daily unit are in order of, newest first."""
     anonymous: Anonymous | None
     fields: Mapping[str, FieldDecl]
     records: tuple[Mapping[str, Any], ...]
@@ -142,6 +153,7 @@ class Model(_Made, frozen=True, kw_only=True):
 
     units: Mapping[str, Unit]
     resources: Mapping[str, Resource]
+    graph: GraphPlan | None = None
 
     def units_of(self, resource: Resource, *, inherited: bool = False) -> tuple[str, ...]:
         """The units whose records a resource is made of, in the order of its sources."""
@@ -161,11 +173,12 @@ def load_model(directories: Sequence[Path]) -> Model:
         raise DeclarationError(str(directories[0] / UNITS_FILE), "", "is missing")
     units_data, units_path = files.pop(UNITS_FILE)
     units = _units(decode(units_data, UnitsFile, units_path), units_path)
+    graph = files.pop(GRAPH_FILE, None)
     decls = {name: (decode(data, ResourceFile, path), path) for name, (data, path) in files.items()}
     resources = {decl.resource: _resource(name, decl, path, units) for name, (decl, path) in sorted(decls.items())}
     for decl, path in decls.values():
         _check_derivation(decl, path, resources)
-    return Model(units=units, resources=resources)
+    return Model(units=units, resources=resources, graph=plan_graph(*graph, resources) if graph else None)
 
 
 def overlay(base: Any, over: Any) -> Any:
@@ -291,6 +304,17 @@ def _unit(name: str, decl: UnitDecl, lineages: Mapping[str, tuple[str, ...]], pa
         places={place: compile_expression(text, path, f"{at}.places.{place}") for place, text in decl.places.items()},
         lists=decl.lists,
         proof=_proof(decl.proof, path, f"{at}.proof") if decl.proof else None,
+        daily=_daily(decl, path, at) if decl.daily else None,
+    )
+
+
+def _daily(decl: UnitDecl, path: str, at: str) -> Daily:
+    assert decl.daily is not None
+    for word, there in (("single", decl.single), ("instead_of", decl.instead_of), ("proof", decl.proof)):
+        if there:
+            raise DeclarationError(path, f"{at}.daily", f"a list of days can't have `{word}`")
+    return Daily(
+        query=decl.daily.query, back=decl.daily.back, since=_optional(decl.daily.since, path, f"{at}.daily.since")
     )
 
 
@@ -319,6 +343,7 @@ def _resource(file_name: str, decl: ResourceFile, path: str, units: Mapping[str,
         id_pattern=_pattern(decl.id_pattern, path),
         id_form=decl.id_form,
         get_place=decl.get_place,
+        time=_time(decl, path, units),
         anonymous=Anonymous(
             by=compile_expression(decl.anonymous.by, path, "anonymous.by"), prefix=decl.anonymous.prefix
         )
@@ -333,6 +358,23 @@ def _resource(file_name: str, decl: ResourceFile, path: str, units: Mapping[str,
         search=tuple(compile_expression(text, path, f"search[{i}]") for i, text in enumerate(decl.search)),
         sort=tuple(decl.sort),
     )
+
+
+def _time(decl: ResourceFile, path: str, units: Mapping[str, Unit]) -> str | None:
+    """A resource of a daily unit has that one unit, and a time by which its records are filtered and in order."""
+    names = [name for source in decl.sources for name in source.unit]
+    daily = [name for name in names if name in units and units[name].daily]
+    if bool(daily) != bool(decl.time):
+        raise DeclarationError(path, "time", "a daily unit and `time` go together")
+    if decl.time is None:
+        return None
+    if len(set(names)) != 1 or decl.methods != ["list"]:
+        raise DeclarationError(path, "sources", f"the daily unit `{daily[0]}` stands alone, and is listed only")
+    _known(decl.time, decl.fields, "field", path, "time")
+    _known(decl.time, decl.filters, "filter", path, "time")
+    if decl.fields[decl.time].type != "datetime" or decl.filters[decl.time].type != "datetime":
+        raise DeclarationError(path, "time", f"`{decl.time}` is no datetime, as field or as filter")
+    return decl.time
 
 
 def _check_resource(file_name: str, decl: ResourceFile, path: str) -> None:
@@ -365,6 +407,8 @@ def _check_field(name: str, field: FieldDecl, path: str) -> None:
         raise DeclarationError(path, f"{at}.merge", f"a {field.type} can't be the {field.merge}", ["datetime"])
     if field.merge == "any" and field.type != "boolean":
         raise DeclarationError(path, f"{at}.merge", f"a {field.type} can't be `any`", ["boolean"])
+    if field.of and field.type not in {"array", "object"}:
+        raise DeclarationError(path, f"{at}.of", f"a {field.type} holds nothing", ["array", "object"])
     if field.by and field.merge != "union":
         raise DeclarationError(path, f"{at}.by", "only a union is told apart by a field")
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 FieldType = Literal["string", "boolean", "integer", "datetime", "array", "object"]
+PartType = Literal["string", "boolean", "integer", "datetime", "reference"]
+"""What stands inside an object; a `reference` is an object of `id` and `name`, like every place that a record names."""
 MergeWord = Literal["first_known", "union", "rank", "any", "earliest", "latest"]
 FilterType = Literal["string", "text", "boolean", "datetime"]
 Method = Literal["list", "get"]
@@ -32,6 +34,14 @@ class ProofDecl(_Strict, frozen=True, kw_only=True):
     exempt: ExemptDecl | None = None
 
 
+class DailyDecl(_Strict, frozen=True, kw_only=True):
+    """A list that tells one day at a time, which a query parameter names: it has no whole, and is walked by day."""
+
+    query: Name
+    back: Annotated[int, msgspec.Meta(ge=1, le=366)]
+    since: str | None = None
+
+
 class UnitDecl(_Strict, frozen=True, kw_only=True):
     get: Annotated[str, msgspec.Meta(pattern=r"^/[^\s?#]*$")]
     single: bool = False
@@ -46,6 +56,7 @@ class UnitDecl(_Strict, frozen=True, kw_only=True):
     places: dict[Place, str] = {}
     lists: Place | None = None
     proof: ProofDecl | None = None
+    daily: DailyDecl | None = None
 
 
 class UnitsFile(_Strict, frozen=True, kw_only=True):
@@ -56,6 +67,8 @@ class FieldDecl(_Strict, frozen=True, kw_only=True):
     type: FieldType
     always: bool = False
     description: str = ""
+    of: dict[Name, PartType] = {}
+    """What an object holds, or each object of an array; for whoever reads, nothing is done by it."""
     merge: MergeWord = "first_known"
     by: Name | None = None
     rank: list[Any] = []
@@ -117,6 +130,7 @@ class ResourceFile(_Strict, frozen=True, kw_only=True):
     id_pattern: str | None = None
     id_form: str | None = None
     get_place: Place | None = None
+    time: Name | None = None
     anonymous: AnonymousDecl | None = None
     fields: Annotated[dict[Name, FieldDecl], msgspec.Meta(min_length=1)]
     records: list[dict[str, Any]] = []
