@@ -1,6 +1,5 @@
 """Views on a snapshot: filter, search, sort and page over records that are already shaped and merged."""
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,11 +10,9 @@ from adapter.directory.query import Condition, Query
 from adapter.directory.units import Missing
 from adapter.errors import InvalidCursor
 from adapter.mapping.engine import Record
-from adapter.mapping.expressions import Expression
+from adapter.mapping.expressions import reader
 from adapter.mapping.merge import moment
 from adapter.mapping.model import Filter, Resource
-
-_PLAIN = re.compile(r"^(\w+)(\[\])?(?:\.(\w+))?$")
 
 Position = tuple[Any, ...]
 """Where a record stands in an order: no value sorts last, ties go by id."""
@@ -91,13 +88,13 @@ class Collection:
 
     def _column(self, spec: Filter) -> list[tuple[Any, ...]]:
         if spec.name not in self._columns:
-            read = _reader(spec.path)
+            read = reader(spec.path)
             self._columns[spec.name] = [_values(spec, read(record.data)) for record in self.records]
         return self._columns[spec.name]
 
     def _searched(self) -> list[str]:
         if self._texts is None:
-            readers = [_reader(expression) for expression in self.resource.search]
+            readers = [reader(expression) for expression in self.resource.search]
             self._texts = [
                 "\n".join(_flat(read(record.data) for read in readers)).casefold() for record in self.records
             ]
@@ -118,27 +115,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --- values
-
-
-def _reader(expression: Expression) -> Callable[[dict[str, Any]], Any]:
-    """The expression, or a plain look-up where it is as simple as that: `a`, `a.b`, `a[].b`."""
-    match = _PLAIN.match(expression.text)
-    if match is None:
-        return expression
-    first, many, second = match.groups()
-    if many:
-        return lambda data: [_at(item, second) if second else item for item in _list(data.get(first))]
-    if second:
-        return lambda data: _at(data.get(first), second)
-    return lambda data: data.get(first)
-
-
-def _at(item: Any, name: str) -> Any:
-    return item.get(name) if isinstance(item, dict) else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _values(spec: Filter, value: Any) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ first_word(text)         the text up to its first blank, null for null
 other_words(text)        what follows the first blank, null where nothing does
 """
 
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +18,7 @@ from jmespath.exceptions import JMESPathError
 from adapter.errors import DeclarationError
 
 MAX_CHARS = 2000
+_PLAIN = re.compile(r"^(\w+)(\[\])?(?:\.(\w+))?$")
 
 
 class ShapeError(Exception):
@@ -89,3 +92,24 @@ def _check_functions(tree: dict[str, Any], file: str, at: str) -> None:
     for child in tree.get("children", ()):
         if isinstance(child, dict):
             _check_functions(child, file, at)
+
+
+def reader(expression: Expression) -> Callable[[dict[str, Any]], Any]:
+    """The expression, or a plain look-up where it is as simple as that: `a`, `a.b`, `a[].b`."""
+    match = _PLAIN.match(expression.text)
+    if match is None:
+        return expression
+    first, many, second = match.groups()
+    if many:
+        return lambda data: [_at(item, second) if second else item for item in _list(data.get(first))]
+    if second:
+        return lambda data: _at(data.get(first), second)
+    return lambda data: data.get(first)
+
+
+def _at(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
