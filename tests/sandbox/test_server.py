@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from adapter.sandbox import Options, RunningSandbox, SeedOptions
+from adapter.sandbox.wire import own_sockets
 from tests.sandbox.conftest import ACCEPT
 from tests.sandbox.worlds import small_world
 
@@ -106,3 +107,14 @@ def test_the_foreground_stops_cleanly_on_a_signal(sent: signal.Signals) -> None:
 
     assert (response.status_code, len(response.json())) == (200, 2)
     assert (process.returncode, output, errors) == (0, "stopped\n", "")
+
+
+def test_a_stopped_sandbox_leaves_no_socket_behind() -> None:
+    with RunningSandbox(small_world):
+        pass
+    before = len(list(own_sockets()))
+    for _ in range(5):
+        with RunningSandbox(small_world) as running:
+            httpx.get(f"{running.url}/teams", headers=headers(running.owner_token))
+
+    assert len(list(own_sockets())) <= before
