@@ -10,8 +10,8 @@ from adapter.models import Secret
 
 MAX_CONTEXT_BYTES = 16 * 1024
 MAX_CONTEXT_LEVELS = 32
-_MAX_TENANT_CHARS = 256
-_MAX_KEY_CHARS = 4096
+MAX_TENANT_CHARS = 256
+MAX_KEY_CHARS = 4096
 # A context is shown to whoever reads the account: what opens something has no place in it.
 _CREDENTIAL_WORDS = frozenset({"api_key", "access_token", "refresh_token", "client_secret", "password"})
 
@@ -24,8 +24,8 @@ def refuse(where: str, found: str, expected: str) -> InvalidBody:
 
 
 def checked_tenant(tenant_id: str) -> str:
-    if not 1 <= len(tenant_id) <= _MAX_TENANT_CHARS:
-        raise refuse("tenant_id", f"has {len(tenant_id)} characters", f"1 to {_MAX_TENANT_CHARS}")
+    if not 1 <= len(tenant_id) <= MAX_TENANT_CHARS:
+        raise refuse("tenant_id", f"has {len(tenant_id)} characters", f"1 to {MAX_TENANT_CHARS}")
     if not tenant_id.isprintable():
         raise refuse("tenant_id", "holds a control character", "printable text")
     return tenant_id
@@ -34,8 +34,8 @@ def checked_tenant(tenant_id: str) -> str:
 def checked_key(api_key: Secret) -> Secret:
     """The key without the blanks that a clipboard adds; it has to fit into a header."""
     key = api_key.reveal().strip()
-    if not 1 <= len(key) <= _MAX_KEY_CHARS:
-        raise refuse("context.api_key", f"has {len(key)} characters", f"1 to {_MAX_KEY_CHARS}")
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
+        raise refuse("context.api_key", f"has {len(key)} characters", f"1 to {MAX_KEY_CHARS}")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise refuse("context.api_key", "holds characters that no key has", "visible ASCII")
     return Secret(key)

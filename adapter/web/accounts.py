@@ -1,10 +1,9 @@
 """`/integrated-account…`: connecting by API key, looking after accounts, and minting their tokens."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
-import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -14,6 +13,7 @@ from adapter.accounts.service import Accounts
 from adapter.accounts.tokens import Tokens
 from adapter.errors import InvalidCursor, InvalidParameter, UnknownParameter
 from adapter.models import AccountStatus, Caller, IntegratedAccount, Secret, TokenInfo
+from adapter.web.account_bodies import ConnectBody, CredentialsBody, MintBody, PatchBody, RefreshBody
 from adapter.web.answers import json_answer
 from adapter.web.auth import ACCOUNT_PARAMETER, account_of, caller_of, require_api
 from adapter.web.bodies import body_of
@@ -75,36 +75,6 @@ async def _absent(request: Request) -> Response:
     raise AssertionError(request.method)
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An unknown word is refused: a mistyped one must not be taken for a default."""
-
-
-class _Connect(_Body):
-    tenant_id: str
-    authentication_method: Literal["api_key"]
-    context: dict[str, Any]
-
-
-class _Credentials(_Body):
-    context: dict[str, Any]
-    authentication_method: Literal["api_key"] = "api_key"
-
-
-class _Patch(_Body):
-    is_blocked: bool | UnsetType = UNSET
-    context: dict[str, Any] | UnsetType = UNSET
-
-
-class _Refresh(_Body):
-    id: str
-
-
-class _Mint(_Body):
-    integrated_account_id: str
-    scopes: list[str] | None = None
-    expires_in: int | None = None
-
-
 class _Door:
     def __init__(
         self, accounts: Accounts, tokens: Tokens, provider: Named, cursors: Cursors, watcher: Watcher | None
@@ -127,7 +97,7 @@ class _Door:
     async def connect(self, request: Request) -> Response:
         caller = _api_caller(request)
         _params(request)
-        body = await body_of(request, _Connect)
+        body = await body_of(request, ConnectBody)
         key, context = _split(body.context)
         account = await self._accounts.connect_api_key(
             tenant_id=body.tenant_id, api_key=key, context=context or None, caller=caller
@@ -146,7 +116,7 @@ class _Door:
 
     async def patch(self, request: Request) -> Response:
         account_id, caller = _named(request)
-        body = await body_of(request, _Patch)
+        body = await body_of(request, PatchBody)
         account = await self._accounts.patch(
             account_id, is_blocked=_given(body.is_blocked), context=_given(body.context), caller=caller
         )
@@ -161,7 +131,7 @@ class _Door:
 
     async def replace_credentials(self, request: Request) -> Response:
         account_id, caller = _named(request)
-        key, rest = _split((await body_of(request, _Credentials)).context)
+        key, rest = _split((await body_of(request, CredentialsBody)).context)
         for word in rest:
             raise refuse(f"context.{word}", "is unknown", "api_key alone")
         account = await self._accounts.replace_credentials(account_id, key, caller)
@@ -171,13 +141,13 @@ class _Door:
     async def refresh(self, request: Request) -> Response:
         caller = _api_caller(request)
         _params(request)
-        body = await body_of(request, _Refresh)
+        body = await body_of(request, RefreshBody)
         return json_answer(self._shown(await self._accounts.refresh_credentials(body.id, caller)))
 
     async def mint(self, request: Request) -> Response:
         caller = _api_caller(request)
         _params(request)
-        body = await body_of(request, _Mint)
+        body = await body_of(request, MintBody)
         info, secret = await self._tokens.create_account(
             body.integrated_account_id, scopes=body.scopes, expires_in=body.expires_in, by=caller
         )
