@@ -6,6 +6,8 @@
   inherited: true            # where implied records are asked for
   gives: [{id: …, …}]        # all records, in order; of each, the fields that the case is about
   faults: 1                  # records that can't be read, where the case is about these
+
+A case of the graph gives its nodes and then its edges, each in the order of their ids; the root's own id is `me`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +20,8 @@ from adapter.declarations import decode, read_yaml
 from adapter.errors import DeclarationError
 from adapter.mapping import engine
 from adapter.mapping.engine import Instance, Record
-from adapter.mapping.model import Model, Resource
+from adapter.mapping.graphs import GraphBuilder
+from adapter.mapping.model import GRAPH, Model, Resource
 from adapter.mapping.schema import Name
 
 SUFFIX = ".cases.yaml"
@@ -55,12 +58,18 @@ def load_cases(path: Path) -> list[Case]:
 
 def run_case(model: Model, resource_name: str, case: Case, file: str) -> list[str]:
     """What differs from what the case says, a line each; nothing where it holds."""
+    if resource_name == GRAPH and model.graph:
+        return _compared(_drawn(model, case, file), "id", case)
     if resource_name not in model.resources:
         raise DeclarationError(file, "", f"unknown resource `{resource_name}`", sorted(model.resources))
     resource = model.resources[resource_name]
-    records, faults = _made(model, resource, case, file)
+    return _compared(_made(model, resource, case, file), resource.key, case)
+
+
+def _compared(made: tuple[list[Record], list[str]], key: str, case: Case) -> list[str]:
+    records, faults = made
     found = [record.key for record in records]
-    wanted = [str(record.get(resource.key)) for record in case.gives]
+    wanted = [str(record.get(key)) for record in case.gives]
     if found != wanted:
         return [f"records: expected {wanted}, found {found}"]
     lines = [line for record, want in zip(records, case.gives, strict=True) for line in _differences(record, want)]
@@ -69,20 +78,52 @@ def run_case(model: Model, resource_name: str, case: Case, file: str) -> list[st
 
 def _made(model: Model, resource: Resource, case: Case, file: str) -> tuple[list[Record], list[str]]:
     base = model.resources[resource.derived.resource] if resource.derived else resource
-    known = set(model.units_of(resource, inherited=True))
+    return _assembled(
+        model, resource, base, _instances(case, set(model.units_of(resource, inherited=True)), file), case
+    )
+
+
+def _instances(case: Case, known: set[str], file: str) -> list[Instance]:
     for i, unit in enumerate(case.units):
         if unit.unit not in known:
             raise DeclarationError(file, f"{case.name}: units[{i}].unit", f"unknown unit `{unit.unit}`", sorted(known))
-    instances = [
+    return [
         Instance(unit=unit.unit, path=f"/{i}", lineage=unit.with_, records=unit.records)
         for i, unit in enumerate(case.units)
     ]
+
+
+def _assembled(
+    model: Model, resource: Resource, base: Resource, instances: list[Instance], case: Case
+) -> tuple[list[Record], list[str]]:
     shaped = [engine.shape(base, instance) for instance in instances]
     records, faults = engine.assemble(model, resource, shaped)
     if case.inherited and resource.inherited:
         above = [instance for instance in instances if instance.unit == resource.inherited.unit]
         records = engine.inherit(resource, records, above)
     return records, [fault.reason for fault in faults]
+
+
+def _drawn(model: Model, case: Case, file: str) -> tuple[list[Record], list[str]]:
+    """The graph's nodes and edges as records. A unit that no resource of the graph is made of is a mistake."""
+    assert model.graph is not None
+    resources = [model.resources[name] for name in model.graph.resources()]
+    known = {name for resource in resources for name in model.units_of(resource, inherited=True)}
+    instances = _instances(case, known, file)
+    collections = {}
+    for resource in resources:
+        base = model.resources[resource.derived.resource] if resource.derived else resource
+        mine = set(model.units_of(resource, inherited=True))
+        own = [instance for instance in instances if instance.unit in mine]
+        collections[resource.name] = _assembled(model, resource, base, own, case)[0]
+    builder = GraphBuilder(model.graph, "me")
+    for node in model.graph.nodes:
+        builder.add_nodes(node, collections[node.resource])
+    for edge in model.graph.edges:
+        builder.add_edges(edge, collections[edge.resource])
+    nodes = [Record(node.id, node.shown(), {}) for node in builder.nodes()]
+    edges = [Record(edge.id, edge.shown(), {}) for edge in builder.edges()]
+    return [*sorted(nodes, key=lambda node: node.key), *sorted(edges, key=lambda edge: edge.key)], []
 
 
 def _differences(record: Record, want: dict[str, Any]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The graph: which unified records are its nodes and edges, as `graph.yaml` says, and the two put together. Pure.
 
-records of each resource -> GraphBuilder.add() -> nodes and edges, each once, in the order in which they were declared
+records of each resource -> GraphBuilder: all nodes, then all edges, as declared -> each thing once, in that order
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +17,8 @@ ROOT = "_root"
 """What an edge calls the account that everything was read through."""
 
 _REMOTE = "remote_data"
+_OWN = frozenset({"id", "type", "name"})
+"""What a node says itself, so that no field of the record can stand there."""
 _Relationship = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]+(_[A-Z]+)*$")]
 _End = Annotated[dict[Name, str], msgspec.Meta(min_length=1, max_length=1)]
 
@@ -88,12 +90,13 @@ class GraphPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     root: NodePlan
     nodes: tuple[NodePlan, ...]
+    """The root's first."""
     edges: tuple[EdgePlan, ...]
     optional: frozenset[str]
 
     def resources(self, *, optional: bool = True) -> tuple[str, ...]:
         """The resources whose records make the graph, in the order in which they are read."""
-        names = [self.root.resource, *(node.resource for node in self.nodes), *(edge.resource for edge in self.edges)]
+        names = [*(node.resource for node in self.nodes), *(edge.resource for edge in self.edges)]
         return tuple(dict.fromkeys(name for name in names if optional or name not in self.optional))
 
 
@@ -107,6 +110,11 @@ class Node(msgspec.Struct, kw_only=True, frozen=True):
     fields: Mapping[str, Any] = {}
     is_reference: bool = False
 
+    def shown(self) -> dict[str, Any]:
+        """As it is written: a reference says so."""
+        marks = {"is_reference": True} if self.is_reference else {}
+        return {"id": self.id, "type": self.type, "name": self.name, **self.fields, **marks}
+
 
 class Edge(msgspec.Struct, kw_only=True):
     """A relationship of two nodes; `roles` are the ids of the roles that it stands for, in the order of the records."""
@@ -117,6 +125,12 @@ class Edge(msgspec.Struct, kw_only=True):
     relationship: str
     roles: list[str]
     is_inherited: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """As it is written: the mark of inheritance only where there is any."""
+        marks = {"is_inherited": True} if self.is_inherited else {}
+        parts = {"from": self.from_, "to": self.to, "relationship": self.relationship}
+        return {"id": self.id, **parts, "roles": self.roles, **marks}
 
 
 class Source(Protocol):
@@ -136,9 +150,9 @@ class Fielded(Protocol):
 def plan_graph(data: Any, path: str, resources: Mapping[str, Fielded]) -> GraphPlan:
     """The graph's declaration, checked against the resources and compiled; DeclarationError shows the fault."""
     file = decode(data, GraphFile, path)
-    nodes = [_node(decl, path, f"nodes[{i}]", resources) for i, decl in enumerate(file.nodes)]
     root = _node(file.root, path, "root", resources)
-    kinds = {node.kind for node in (root, *nodes)}
+    nodes = [root, *(_node(decl, path, f"nodes[{i}]", resources) for i, decl in enumerate(file.nodes))]
+    kinds = {node.kind for node in nodes}
     edges = [_edge(decl, path, f"edges[{i}]", resources, kinds) for i, decl in enumerate(file.edges)]
     plan = GraphPlan(root=root, nodes=tuple(nodes), edges=tuple(edges), optional=frozenset(file.optional))
     for i, name in enumerate(file.optional):
@@ -147,45 +161,39 @@ def plan_graph(data: Any, path: str, resources: Mapping[str, Fielded]) -> GraphP
 
 
 class GraphBuilder:
-    """Takes the records, resource by resource in the plan's order; a thing seen twice is there once."""
+    """Takes the records, first for the plan's nodes, then for its edges; a thing seen twice is there once."""
 
     def __init__(self, plan: GraphPlan, root: str) -> None:
         """`root` is the provider's own id of the account that everything was read through."""
-        self._plan = plan
         self.root = f"{plan.root.kind}:{root}"
         self._root = root
-        self._of_kind = {node.kind: node for node in reversed((plan.root, *plan.nodes))}
+        self._of_kind = {node.kind: node for node in reversed(plan.nodes)}
         self._nodes: dict[str, Node] = {self.root: self._reference(plan.root.kind, root, None)}
         self._edges: dict[str, Edge] = {}
         self._pairs: set[tuple[str, str]] = set()
 
-    def add(self, resource: str, records: Iterable[Source]) -> None:
-        nodes = [_Made(node) for node in (self._plan.root, *self._plan.nodes) if node.resource == resource]
-        edges = [_Drawn(edge, self._root) for edge in self._plan.edges if edge.resource == resource]
+    def add_nodes(self, plan: NodePlan, records: Iterable[Source]) -> None:
+        """One of the plan's nodes for each of its resource's records."""
+        made = _Made(plan)
         for record in records:
-            for node in nodes:
-                self._add_node(node, record.data)
-            for edge in edges:
-                self._add_edges(edge, record)
+            node = made.of(record.data)
+            if node and (node.id not in self._nodes or self._nodes[node.id].is_reference):
+                self._nodes[node.id] = node
+
+    def add_edges(self, plan: EdgePlan, records: Iterable[Source]) -> None:
+        """What one of the plan's edges connects, when all nodes and the edges before it are there."""
+        drawn = _Drawn(plan, self._root)
+        for record in records:
+            for from_, to, role, inherited in drawn.of(record):
+                start, end = self._end(plan.from_kind, from_), self._end(plan.to_kind, to)
+                if not (plan.otherwise and (start, end) in self._pairs):
+                    self._connect(plan.relationship, start, end, role, inherited=inherited)
 
     def nodes(self) -> Iterable[Node]:
         return self._nodes.values()
 
     def edges(self) -> Iterable[Edge]:
         return self._edges.values()
-
-    def _add_node(self, made: "_Made", data: dict[str, Any]) -> None:
-        node = made.of(data)
-        if node and (node.id not in self._nodes or self._nodes[node.id].is_reference):
-            self._nodes[node.id] = node
-
-    def _add_edges(self, edge: "_Drawn", record: Source) -> None:
-        for from_, to, role, inherited in edge.drawn(record):
-            start = self._end(edge.plan.from_kind, from_)
-            end = self._end(edge.plan.to_kind, to)
-            if edge.plan.otherwise and (start, end) in self._pairs:
-                continue
-            self._connect(edge.plan.relationship, start, end, role, inherited=inherited)
 
     def _connect(self, relationship: str, start: str, end: str, role: str | None, *, inherited: bool) -> None:
         edge_id = f"{start} {relationship} {end}" + (" inherited" if inherited else "")
@@ -244,7 +252,7 @@ class _Drawn:
         self._role = reader(plan.role) if plan.role else None
         self._inherited = reader(plan.inherited) if plan.inherited else None
 
-    def drawn(self, record: Source) -> Iterator[tuple[Any, Any, str | None, bool]]:
+    def of(self, record: Source) -> Iterator[tuple[Any, Any, str | None, bool]]:
         for context in self._contexts(record):
             start, end = self._from(context), self._to(context)
             if _points(start) and _points(end) and (self.plan.where is None or self.plan.where(context)):
@@ -273,7 +281,7 @@ def _points(thing: Any) -> bool:
 def _node(decl: NodeDecl, path: str, at: str, resources: Mapping[str, Fielded]) -> NodePlan:
     _known(decl.resource, resources, "resource", path, f"{at}.resource")
     for i, name in enumerate(decl.fields):
-        _known(name, resources[decl.resource].fields, "field", path, f"{at}.fields[{i}]")
+        _known(name, set(resources[decl.resource].fields) - _OWN, "field", path, f"{at}.fields[{i}]")
     return NodePlan(
         kind=decl.kind,
         type=decl.type,

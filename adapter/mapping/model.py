@@ -29,7 +29,8 @@ from adapter.mapping.schema import (
 )
 
 UNITS_FILE = "units.yaml"
-GRAPH_FILE = "graph.yaml"
+GRAPH = "graph"
+GRAPH_FILE = f"{GRAPH}.yaml"
 OTHER_FILES = frozenset({"provider.yaml", UNITS_FILE})
 IMPLYING = ("role_id", "status", "group_id")
 """The fields by which a record is known to imply others."""
