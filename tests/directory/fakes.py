@@ -38,6 +38,8 @@ class Budget:
 class Listed(msgspec.Struct):
     records: list[Any]
     requests: int
+    etag: str | None = None
+    not_modified: bool = False
 
 
 class Sent(msgspec.Struct):
@@ -76,7 +78,9 @@ class Provider:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         order: str | None = None,
+        etag: str | None = None,
     ) -> Listed:
+        assert etag is None, "nothing was given to ask with"
         self.asked.append((path, query, headers, order))
         return Listed(records=await self._answer(path), requests=self.pages)
 
