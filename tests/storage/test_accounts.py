@@ -147,7 +147,7 @@ async def test_removing_takes_everything_and_counts_it(store: AccountStore, data
     for name in ("a", "a", "b"):
         await tokens.add(an_account_token(account_id=name), uuid4().bytes)
 
-    assert await store.remove("a") == {"credentials": 1, "tokens": 2}
+    assert await store.remove("a") == {"credentials": 1, "tokens": 2, "units": 0, "directories": 0}
 
     assert await store.get("a") is None
     assert await store.credential("a") is None

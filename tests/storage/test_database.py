@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 from adapter.errors import ConfigError, StorageUnavailable
 from adapter.storage import schema
-from adapter.storage.database import Database, translated
+from adapter.storage.database import _MIGRATION_LOCK, Database, translated
 from adapter.storage.tables import METADATA, TOKENS
 from tests.storage.servers import PostgresServer
 
@@ -51,6 +51,20 @@ async def test_processes_that_migrate_at_once_do_it_one_after_the_other(empty_da
     assert [await run.wait() for run in runs] == [0, 0, 0]
     async with Database(empty_database_url) as database:
         assert await database.schema_state() == "current"
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)  # SQLite's own write lock does it there
+async def test_a_migration_waits_for_one_that_is_under_way(database: Database) -> None:
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with database.write() as other:
+        await other.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        migration = asyncio.create_task(database.migrate())
+        async with asyncio.timeout(20):
+            while not (await other.execute(waiting)).scalar_one():
+                assert not migration.done()
+
+    await migration
+    assert await database.schema_state() == "current"
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(
@@ -135,6 +149,23 @@ async def test_writers_at_once_wait_for_each_other(database: Database) -> None:
 
     async with database.read() as connection:
         assert (await connection.execute(sa.text("SELECT n FROM tally"))).scalar_one() == 20
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)  # PostgreSQL has locks of rows for this
+async def test_who_reads_before_writing_is_not_overtaken(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(sa.text("CREATE TABLE tally (n INTEGER)"))
+        await connection.execute(sa.text("INSERT INTO tally VALUES (0)"))
+
+    async def increment() -> None:
+        async with database.write() as connection:
+            n = (await connection.execute(sa.text("SELECT n FROM tally"))).scalar_one()
+            await connection.execute(sa.text("UPDATE tally SET n = :n"), {"n": n + 1})
+
+    await asyncio.gather(*(increment() for _ in range(10)))
+
+    async with database.read() as connection:
+        assert (await connection.execute(sa.text("SELECT n FROM tally"))).scalar_one() == 10
 
 
 async def test_a_sqlite_file_is_its_owner_s_alone(tmp_path: Path) -> None:
