@@ -148,7 +148,7 @@ def _edge(house: House) -> ASGIApp:
         accounts=house.accounts,
         provider=house.provider,
         cursors=house.cursors,
-        on_write=_noting_writes(house.directory),
+        on_write=_noting_writes(house),
     )
     routes: list[BaseRoute] = [
         *doors.routes,
@@ -185,9 +185,9 @@ class _Gatherer:
         self._house.directory.forget(account_id)
 
 
-def _noting_writes(directory: Directory) -> raw.OnWrite:
+def _noting_writes(house: House) -> raw.OnWrite:
     async def noted(account_id: str, _method: str, path: str) -> None:
-        directory.touched(account_id, path)
+        await house.directory.touched(account_id, await house.accounts.open(account_id), path)
 
     return noted
 

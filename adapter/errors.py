@@ -21,6 +21,7 @@
     ├── Unprocessable                 422 unprocessable
     │   └── InvalidCredential         422 invalid_credential
     ├── TooManyRequests               429 rate_limited
+    │   └── BudgetReserved            429 budget_reserved
     ├── HeadersTooLarge               431 headers_too_large
     ├── RemoteError                   the provider's own status, remote_error
     │   ├── RemoteUnauthorized        401 remote_unauthorized
@@ -207,6 +208,12 @@ class TooManyRequests(AdapterError):
 
     status = 429
     code = "rate_limited"
+
+
+class BudgetReserved(TooManyRequests):
+    """Reading this now would leave less of the account's request budget than is kept for others; it follows by itself."""
+
+    code = "budget_reserved"
 
 
 class HeadersTooLarge(AdapterError):

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from adapter.directory.proof import prove
-from adapter.directory.units import AccountUnits, Client, Missing, State
-from adapter.errors import AdapterError, RemoteForbidden, RemoteNotFound
+from adapter.directory.state import State
+from adapter.directory.units import AccountUnits, Client, Missing
+from adapter.errors import AdapterError, BudgetReserved, RemoteForbidden, RemoteNotFound, RemoteRateLimited
 from adapter.mapping.engine import Instance
 from adapter.mapping.model import Model, Unit
 from adapter.mapping.schema import Place
@@ -50,6 +51,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
             message=error.message,
             place={name: _named(record) for name, record in self.lineage.items()},
             scopes=self.unit.scopes if _reason(error) == "missing_scope" else (),
+            retry_after=_retry_after(error),
         )
 
 
@@ -80,11 +82,17 @@ class Gather:
         self.begun_at = units.now()
         self.begun_generation = units.generation
         self._costs: dict[str, int] = {}
+        self._held: set[str] = set()
 
     @property
     def cost(self) -> int:
         """Upstream requests that this gather has needed so far."""
         return sum(self._costs.values())
+
+    @property
+    def held(self) -> int:
+        """Units that the account's request budget did not allow to read now."""
+        return len(self._held)
 
     @property
     def has_read(self) -> bool:
@@ -151,7 +159,15 @@ class Gather:
     async def _state(self, unit: Unit, path: str) -> State:
         # What this gather has read itself is fresh for it, however fresh the caller insists.
         max_age = max(self.max_age, self._units.now() - self.begun_at)
-        state = await self._units.read(unit, path, self._client, max_age)
+        try:
+            state = await self._units.read(unit, path, self._client, max_age)
+        except (BudgetReserved, RemoteRateLimited) as error:
+            self._held.add(path)
+            older = self._units.states.get(path)
+            if older is not None and not older.stale:
+                return older
+            return State(path, None, fetched_at=self._units.now(), cost=0, error=error)
+        self._held.discard(path)
         if state.fetched_at >= self.begun_at:
             self._costs[path] = state.cost
         return state
@@ -240,6 +256,11 @@ def _reason(error: AdapterError) -> str:
     if isinstance(error, RemoteNotFound):
         return "not_found"
     return str(getattr(error, "remote_id", None) or error.code)
+
+
+def _retry_after(error: AdapterError) -> int | None:
+    text = error.headers.get("retry-after", "") if isinstance(error, BudgetReserved | RemoteRateLimited) else ""
+    return int(text) if text.isdigit() else None
 
 
 def _named(record: Any) -> dict[str, str]:

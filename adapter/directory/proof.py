@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from adapter.directory.units import AccountUnits, State
+from adapter.directory.state import State
+from adapter.directory.units import AccountUnits, lasting
 from adapter.errors import AdapterError
 from adapter.mapping.expressions import ShapeError
 from adapter.mapping.model import Model, Proof, Unit
@@ -18,15 +19,14 @@ Grants = dict[str, frozenset[str]]
 async def prove(model: Model, unit: Unit, lineage: Lineage, state: State, units: AccountUnits, fetch: Fetch) -> bool:
     """Whether the unit may be trusted today. The verdict is remembered for the day, for each path apart."""
     day = int(units.now() // _DAY)
-    known = units.proofs.get(state.path)
-    if known and known[0] == day:
-        return known[1]
+    if state.proof and state.proof[0] == day:
+        return state.proof[1]
     try:
         verdict = await _verdict(model, unit, lineage, state, day, fetch)
     except AdapterError:
         # Nothing was learnt this time; the next gather tries again.
         return True
-    units.proofs[state.path] = (day, verdict)
+    units.proved(state, day, verdict)
     return verdict
 
 
@@ -42,8 +42,10 @@ async def _verdict(model: Model, unit: Unit, lineage: Lineage, state: State, day
         other = model.units[proof.by]
         actual = await fetch(other, other.path({**lineage, proof.as_: sample}))
         exempt = await _exempt(model, proof, lineage, fetch)
-        if actual.records is None:
-            return True
+        if actual.error is not None:
+            if lasting(actual.error):
+                return True
+            raise actual.error
         return _agree(_grants(proof.claimed(sample)), _grants(proof.actual(actual.records)), exempt)
     except (ShapeError, KeyError, TypeError):
         # Shaped in a way that can't be compared is as good as wrong.

@@ -7,19 +7,26 @@ from collections.abc import Callable, Sequence
 import msgspec
 from cachetools import LRUCache
 
+from adapter.directory.assembly import assemble, unreadable
 from adapter.directory.cursors import Cursors
-from adapter.directory.gather import Gather, Read, Scope
+from adapter.directory.gather import Gather, Scope
+from adapter.directory.keeping import Forgetful, KeeperMaker
+from adapter.directory.purse import Purse
 from adapter.directory.query import Query
 from adapter.directory.touch import touched_by
 from adapter.directory.units import AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
 from adapter.errors import BadRequest, DirectoryGathering, InvalidParameter, NotFound
 from adapter.mapping import engine
-from adapter.mapping.engine import Fault, Record
+from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
 
 MAX_ACCOUNTS = 512
 """Accounts whose units are kept in memory; the one not asked for longest goes first."""
+
+_AT_ONCE = 25
+"""Requests that a gather short of budget waits for before it goes on."""
+_SOON = 2.0
 
 ViewKey = tuple[str, Scope | None, bool]
 
@@ -48,6 +55,7 @@ class Directory:
         reserve: int = 500,
         refill: float = 0.8,
         clock: Callable[[], float] = time.time,
+        keeper: KeeperMaker | None = None,
     ) -> None:
         """`max_age`, `wait` and `refill` (the time in which one upstream request flows back) are in seconds."""
         self.model = model
@@ -57,9 +65,13 @@ class Directory:
         self._reserve = reserve
         self._refill = refill
         self._clock = clock
+        self._keeper: KeeperMaker = keeper or (lambda _: Forgetful())
+        self._purses: LRUCache[str, Purse] = LRUCache(MAX_ACCOUNTS)
         self._accounts: LRUCache[str, AccountUnits] = LRUCache(MAX_ACCOUNTS)
-        self._views: LRUCache[tuple[str, ViewKey], tuple[int, View]] = LRUCache(MAX_ACCOUNTS * 4)
+        self._views: LRUCache[tuple[str, ViewKey], tuple[int, float, View]] = LRUCache(MAX_ACCOUNTS * 4)
         self._gathers: dict[tuple[str, ViewKey], tuple[Gather, asyncio.Task[None]]] = {}
+        self._following: dict[tuple[str, ViewKey], asyncio.Task[None]] = {}
+        """What goes on with a gather as the budget flows back."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Every gather under way, those too that nobody joins any more."""
 
@@ -103,10 +115,10 @@ class Directory:
                 resource = self.model.resources[name]
                 self._join(account_id, client, resource, (name, None, False), self._max_age)
 
-    def touched(self, account_id: str, path: str) -> int:
-        """Have whatever a write to the provider's `path` may have changed read again; returns how many units."""
-        units = self._units(account_id)
-        return units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]))
+    async def touched(self, account_id: str, client: Client, path: str) -> int:
+        """Have whatever a write to the provider's `path` may have changed read again, by every process; how many."""
+        units = await self._opened(account_id, client)
+        return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]))
 
     def gathering(self, account_id: str) -> Gather | None:
         """The gather that an account's callers wait for at the moment, for showing its progress."""
@@ -119,7 +131,7 @@ class Directory:
             self._views.pop(key, None)
 
     async def close(self) -> None:
-        tasks = list(self._tasks)
+        tasks = [*self._tasks, *self._following.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,11 +144,11 @@ class Directory:
         self, account_id: str, client: Client, resource: Resource, query: Query, scope: Scope | None
     ) -> View:
         key: ViewKey = (resource.name, scope, query.include_inherited)
-        units = self._units(account_id)
+        units = await self._opened(account_id, client)
         max_age = self._max_age_for(units, client, query)
         kept = self._views.get((account_id, key))
-        if kept and kept[0] == units.generation and units.now() - kept[1].oldest <= max_age:
-            return kept[1]
+        if kept and kept[0] == units.generation and units.now() < kept[1] + self._good_for(kept[2], max_age):
+            return kept[2]
         gather, task = self._join(account_id, client, resource, key, max_age)
         done, _ = await asyncio.wait({task}, timeout=self._wait)
         if not done and not query.allow_partial:
@@ -144,10 +156,10 @@ class Directory:
         if done and not (query.allow_partial and gather.has_read):
             task.result()
         complete = bool(done) and task.exception() is None
-        view = self._assemble(resource, gather, units, query, complete=complete)
+        view = await assemble(self.model, resource, gather, query, complete=complete)
         if complete:
             # A write that went by meanwhile may not be in it: the next to ask gathers again.
-            self._views[account_id, key] = (gather.begun_generation, view)
+            self._views[account_id, key] = (gather.begun_generation, units.now() if view.held else view.oldest, view)
         return view
 
     def _join(
@@ -155,20 +167,41 @@ class Directory:
     ) -> tuple[Gather, asyncio.Task[None]]:
         """The gather under way for this view, or a new one: callers that come together share it."""
         running = self._gathers.get((account_id, key))
-        units = self._units(account_id)
+        units = self._units(account_id, client)
         if running and running[0].begun_generation == units.generation and running[0].max_age <= max_age:
             return running
         names = self.model.units_of(resource, inherited=key[2])
         gather = Gather(self.model, units, client, names, scope=key[1], max_age=max_age)
-        task = asyncio.create_task(self._run(units, gather))
+        task = asyncio.create_task(self._run(account_id, client, resource, key, gather))
         self._tasks.add(task)
         self._gathers[account_id, key] = (gather, task)
         task.add_done_callback(lambda done: self._left(account_id, key, done))
         return gather, task
 
-    async def _run(self, units: AccountUnits, gather: Gather) -> None:
+    async def _run(self, account_id: str, client: Client, resource: Resource, key: ViewKey, gather: Gather) -> None:
+        await self._units(account_id, client).open()
         await gather.run()
-        units.gather_cost = max(units.gather_cost, gather.cost) if gather.scope is None else units.gather_cost
+        if gather.scope is None:
+            self._units(account_id, client).cost_of_gather(gather.cost)
+        if gather.held and (account_id, key) not in self._following:
+            follow_up = asyncio.create_task(self._follow_up(account_id, client, resource, key, gather.held))
+            self._following[account_id, key] = follow_up
+            follow_up.add_done_callback(lambda done: self._followed(account_id, key, done))
+
+    async def _follow_up(self, account_id: str, client: Client, resource: Resource, key: ViewKey, held: int) -> None:
+        """Go on with what the budget did not allow, as it flows back, until nothing is missing for want of it."""
+        while held:
+            await asyncio.sleep(self._purse(client).wait(min(held, _AT_ONCE)))
+            gather, task = self._join(account_id, client, resource, key, float("inf"))
+            await asyncio.wait({task})
+            if task.cancelled() or task.exception():
+                return
+            held = gather.held
+
+    def _followed(self, account_id: str, key: ViewKey, task: asyncio.Task[None]) -> None:
+        self._following.pop((account_id, key), None)
+        if not task.cancelled():
+            task.exception()  # the next question begins it anew
 
     def _left(self, account_id: str, key: ViewKey, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -177,62 +210,50 @@ class Directory:
         if not task.cancelled():
             task.exception()  # whoever waits for the task raises it; nobody may
 
-    def _assemble(
-        self, resource: Resource, gather: Gather, units: AccountUnits, query: Query, *, complete: bool
-    ) -> View:
-        reads = [*gather.reads_above(), *gather.reads()]
-        missing = [gap for read in reads if (gap := read.missing())] + ([] if complete else gather.pending())
-        _refuse_blindness(reads, complete=complete, allow_partial=query.allow_partial)
-        trusted = [read for read in gather.reads() if _readable(read)]
-        records, faults = self._records(resource, trusted, inherited=query.include_inherited)
-        times = [read.state.fetched_at for read in reads] or [units.now()]
-        changed = [read.state.changed_at for read in reads] or [units.now()]
-        return View(
-            collection=Collection(resource, records),
-            oldest=min(times),
-            changed=max(changed),
-            missing=(*missing, *map(_unreadable, faults)),
-            paths=tuple(
-                (read.state.path, read.state.error.status if read.state.error else 200, read.state.fetched_at)
-                for read in reads
-            ),
-        )
-
-    def _records(
-        self, resource: Resource, reads: Sequence[Read], *, inherited: bool
-    ) -> tuple[list[Record], list[Fault]]:
-        base = self.model.resources[resource.derived.resource] if resource.derived else resource
-        records, faults = engine.assemble(self.model, resource, [_shaped(base, read) for read in reads])
-        if inherited and resource.inherited:
-            above = [read.instance() for read in reads if read.unit.name == resource.inherited.unit]
-            records = engine.inherit(resource, records, above)
-        return records, faults
-
     async def _passed_through(self, client: Client, resource: Resource, query: Query) -> View:
         """A list asked of the provider in the caller's words: never stored, and only where one unit serves it."""
         names = self.model.units_of(resource)
         unit = self.model.units[names[0]] if len(names) == 1 and not resource.derived else None
         if unit is None or unit.parent:
             raise BadRequest(f"`remote_query` can't reach {resource.name}: more than one upstream list serves it.")
-        records, _ = await fetch(unit, unit.path({}), client, query.remote_query)
-        instance = engine.Instance(unit=unit.name, path=unit.path({}), lineage={}, records=records)
+        answer = await fetch(unit, unit.path({}), client, query.remote_query)
+        instance = engine.Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)
         merged, faults = engine.assemble(self.model, resource, [engine.shape(resource, instance)])
         now = self._clock()
         return View(
             collection=Collection(resource, merged),
             oldest=now,
             changed=now,
-            missing=tuple(map(_unreadable, faults)),
+            missing=tuple(map(unreadable, faults)),
             paths=((instance.path, 200, now),),
         )
 
     # --- small things
 
-    def _units(self, account_id: str) -> AccountUnits:
+    def _units(self, account_id: str, client: Client) -> AccountUnits:
         units = self._accounts.get(account_id)
         if units is None:
-            units = self._accounts[account_id] = AccountUnits(self._clock)
+            units = AccountUnits(self._clock, keeper=self._keeper(account_id), purse=self._purse(client))
+            self._accounts[account_id] = units
         return units
+
+    async def _opened(self, account_id: str, client: Client) -> AccountUnits:
+        units = self._units(account_id, client)
+        await units.open()
+        return units
+
+    def _purse(self, client: Client) -> Purse:
+        purse = self._purses.get(client.account_key)
+        if purse is None:
+            purse = Purse(
+                lambda: client.budget.remaining, reserve=self._reserve, refill=self._refill, clock=self._clock
+            )
+            self._purses[client.account_key] = purse
+        return purse
+
+    def _good_for(self, view: View, max_age: float) -> float:
+        """How long a view may be answered from; one that lacks something for want of budget is looked at again soon."""
+        return min(max_age, _SOON) if view.held else max_age
 
     def _max_age_for(self, units: AccountUnits, client: Client, query: Query) -> float:
         """How old units may be: a gather of C requests is not repeated before C requests have flowed back, unless the
@@ -263,30 +284,6 @@ def _scope(resource: Resource, query: Query) -> Scope | None:
     if not placed or any(place != placed[0][0] or c.operator not in {"eq", "in"} for place, c in placed):
         return None
     return Scope(place=placed[0][0], ids=frozenset(str(value) for _, c in placed for value in c.values))
-
-
-def _shaped(resource: Resource, read: Read) -> engine.Shaped:
-    """The read's fragments: shaped once for each version of the unit and of what it hangs on."""
-    key = (resource.name, read.unit.name)
-    kept = read.state.shaped.get(key)
-    if kept is None or kept[0] != read.lineage:
-        kept = read.state.shaped[key] = (read.lineage, engine.shape(resource, read.instance()))
-    return kept[1]
-
-
-def _readable(read: Read) -> bool:
-    return read.state.error is None and not read.distrusted
-
-
-def _refuse_blindness(reads: Sequence[Read], *, complete: bool, allow_partial: bool) -> None:
-    """Where nothing at all could be read, say why: an empty list would look like an empty directory."""
-    errors = [read.state.error for read in reads if read.state.error is not None and not read.distrusted]
-    if complete and errors and not any(map(_readable, reads)) and not allow_partial:
-        raise errors[0]
-
-
-def _unreadable(fault: Fault) -> Missing:
-    return Missing(unit=fault.unit, reason="record_unreadable", message=fault.reason)
 
 
 def _absent(resource: Resource, key: str, missing: Sequence[Missing]) -> NotFound:

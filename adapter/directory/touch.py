@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from adapter.directory.units import State
+from adapter.directory.state import State
 from adapter.mapping.model import Model
 
 Touched = Callable[[str], bool]

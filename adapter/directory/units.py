@@ -4,13 +4,15 @@ A unit is known by its path: two declarations that lead to the same list share o
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
+from adapter.directory.keeping import Forgetful, Keeper
+from adapter.directory.purse import Purse
+from adapter.directory.state import VERSIONS, State
 from adapter.errors import (
     AdapterError,
     NeedsReauth,
@@ -21,11 +23,10 @@ from adapter.errors import (
     RemoteUnauthorized,
     UpstreamNonsense,
 )
-from adapter.mapping.engine import Shaped
 from adapter.mapping.model import Unit
 
-_VERSIONS = itertools.count(1)
-"""Counts on over all accounts, so that no generation comes again when an account is forgotten and read anew."""
+_PATIENCE = 1.0
+"""Seconds between two looks at a unit that another process is fetching, if no news comes before."""
 
 
 class UpstreamList(Protocol):
@@ -35,6 +36,10 @@ class UpstreamList(Protocol):
     def records(self) -> list[Any]: ...
     @property
     def requests(self) -> int: ...
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def not_modified(self) -> bool: ...
 
 
 class UpstreamBudget(Protocol):
@@ -57,6 +62,7 @@ class Client(Protocol):
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         order: str | None,
+        etag: str | None = None,
     ) -> UpstreamList: ...
     async def send(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> Any: ...
 
@@ -70,69 +76,99 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
     place: Mapping[str, Mapping[str, str]] = {}
     """What it belongs to: `{"team": {"id": …, "name": …}}`."""
+    count: int = 1
+    """How many lists are missing for this reason, where they are too many to name."""
+    places: tuple[Mapping[str, Mapping[str, str]], ...] = ()
+    """The first of them."""
+    retry_after: int | None = None
+    """Seconds until it may be read, where only the budget stands in the way."""
     scopes: tuple[str, ...] = ()
     """The provider's scopes, any one of which would open it, where that is known to be what is missing."""
-
-
-class State:
-    """One unit as it was last read: its records, or the reason why there are none."""
-
-    __slots__ = ("changed_at", "cost", "error", "fetched_at", "path", "records", "shaped", "stale", "version")
-
-    def __init__(
-        self, path: str, records: list[Any] | None, *, fetched_at: float, cost: int, error: RemoteError | None = None
-    ) -> None:
-        self.path = path
-        self.records = records
-        self.error = error
-        self.fetched_at = fetched_at
-        self.changed_at = fetched_at
-        self.cost = cost
-        self.stale = False
-        self.version = next(_VERSIONS)
-        self.shaped: dict[tuple[str, str], tuple[Mapping[str, Any], Shaped]] = {}
-        """By resource and unit: two units may share a path and read it differently."""
-
-    def succeed(self, older: "State | None") -> None:
-        """Go on from the state before: a list that reads the same keeps its version and its shaped records."""
-        if older is None or older.records is None or older.records != self.records:
-            return
-        self.records, self.version = older.records, older.version
-        self.changed_at, self.shaped = older.changed_at, older.shaped
 
 
 class AccountUnits:
     """All units of one account. `generation` moves whenever a write made some of them stale."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        keeper: Keeper | None = None,
+        purse: Purse | None = None,
+    ) -> None:
         self._clock = clock
+        self._keeper: Keeper = keeper or Forgetful()
+        self.purse = purse
         self.states: dict[str, State] = {}
-        self.generation = next(_VERSIONS)
-        self.proofs: dict[str, tuple[int, bool]] = {}
-        """Path -> the day of its last proof, and whether the unit proved right."""
+        self.generation = next(VERSIONS)
         self.gather_cost = 0
         """Upstream requests of the costliest recent gather: what it takes to do it again."""
+        self._shared_generation = 0
+        """The account's generation among all processes on one database, as this one last saw it."""
+        self._opened: asyncio.Task[None] | None = None
+        self._asked: dict[str, int] = {}
+        """Path -> how often the unit was asked for: what is wanted most is refreshed first."""
         self._flights: dict[str, tuple[int, asyncio.Task[State]]] = {}
         """Path -> the generation in which the fetch set out, and the fetch."""
 
     def now(self) -> float:
         return self._clock()
 
+    async def open(self) -> None:
+        """Have at hand what was kept, and know of every write that any process has answered before now."""
+        if self._opened is None or (self._opened.done() and _failed(self._opened)):
+            self._opened = asyncio.create_task(self._load())
+        await asyncio.shield(self._opened)
+        generation = await self._keeper.generation()
+        if generation is not None and generation != self._shared_generation:
+            await self._catch_up(generation)
+
+    async def _load(self) -> None:
+        directory, states = await self._keeper.load()
+        self._shared_generation = directory.generation
+        self.gather_cost = max(self.gather_cost, directory.gather_cost)
+        for state in states:
+            self.states.setdefault(state.path, state)
+
+    async def _catch_up(self, generation: int) -> None:
+        """Another process wrote: whatever is stale by now is stale here, whatever is newer is taken over."""
+        newest = max((state.fetched_at for state in self.states.values()), default=0.0)
+        for state in await self._keeper.fresher(newest):
+            self._adopt(state)
+        self.generation, self._shared_generation = next(VERSIONS), generation
+
+    def _adopt(self, state: State) -> State:
+        """Another process's reading, where it is no older than ours."""
+        mine = self.states.get(state.path)
+        if mine is not None and mine.fetched_at > state.fetched_at:
+            mine.stale = mine.stale or state.stale
+            return mine
+        state.succeed(mine)
+        self.states[state.path] = state
+        return state
+
     async def read(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
-        """The unit's state, at most `max_age` seconds old; fetched by whoever asks first, waited for by the others."""
+        """The unit's state, at most `max_age` seconds old; fetched by whoever asks first, waited for by the others.
+
+        BudgetReserved where it would have to be fetched and the account's budget does not allow it now.
+        """
         asked_in = self.generation
+        self._asked[path] = self._asked.get(path, 0) + 1
         state = self.states.get(path)
-        if state is not None and not state.stale and self.now() - state.fetched_at <= max_age:
+        if state is not None and self._fresh(state, max_age):
             return state
-        set_out_in, flight = self._flights.get(path) or self._take_off(unit, path, client)
+        set_out_in, flight = self._flights.get(path) or self._take_off(unit, path, client, max_age)
         state = await asyncio.shield(flight)
         if state.stale and set_out_in < asked_in:
             # It set out before a write that whoever asks here may know of.
             return await self.read(unit, path, client, max_age)
         return state
 
-    def _take_off(self, unit: Unit, path: str, client: Client) -> tuple[int, asyncio.Task[State]]:
-        flight = asyncio.create_task(self._fetch(unit, path, client))
+    def _fresh(self, state: State, max_age: float) -> bool:
+        return not state.stale and self.now() - state.fetched_at <= max_age
+
+    def _take_off(self, unit: Unit, path: str, client: Client, max_age: float) -> tuple[int, asyncio.Task[State]]:
+        flight = asyncio.create_task(self._fetch(unit, path, client, max_age))
         flight.add_done_callback(lambda done: self._landed(path, done))
         self._flights[path] = (self.generation, flight)
         return self._flights[path]
@@ -142,35 +178,102 @@ class AccountUnits:
         if not flight.cancelled():
             flight.exception()  # whoever waits for it raises it; they may all have left
 
-    async def _fetch(self, unit: Unit, path: str, client: Client) -> State:
-        generation = self.generation
-        fetched_at = self.now()
+    async def _fetch(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
+        """The unit from whichever process has it fresh, else from upstream; one process fetches at a time."""
+        claimed = await self._keeper.claim(path)
+        while True:
+            theirs = await self._keeper.look(path)
+            if theirs is not None and self._fresh(theirs, max_age):
+                if claimed:
+                    self._keeper.give_back(path)
+                return self._adopt(theirs)
+            if claimed:
+                return await self._claimed(unit, path, client)
+            await self._keeper.news(_PATIENCE)
+            claimed = await self._keeper.claim(path)
+
+    async def _claimed(self, unit: Unit, path: str, client: Client) -> State:
+        generation, shared_generation = self.generation, self._shared_generation
         try:
-            records, cost = await fetch(unit, path, client)
-            state = State(path, records, fetched_at=fetched_at, cost=cost)
-        except RemoteError as error:
-            if not lasting(error):
-                raise
-            state = State(path, None, fetched_at=fetched_at, cost=1, error=error)
+            state = await self._admitted(unit, path, client)
+        except BaseException:
+            self._keeper.give_back(path)
+            raise
         # A list that was on its way while a write went by may or may not show the write.
         state.stale = generation != self.generation
         state.succeed(self.states.get(path))
         self.states[path] = state
+        self._keeper.keep(state, shared_generation)
         return state
 
-    def make_stale(self, touched: Callable[[str], bool]) -> int:
-        """Have the units whose path `touched` accepts read again before they are used; returns how many."""
-        self.generation = next(_VERSIONS)
+    async def _admitted(self, unit: Unit, path: str, client: Client) -> State:
+        older = self.states.get(path)
+        if self.purse is None:
+            return await self._read_upstream(unit, path, client, older)
+        cost = older.cost if older else 1
+        await self.purse.admit(self._priority(path, older), cost)
+        try:
+            return await self._read_upstream(unit, path, client, older)
+        except RemoteRateLimited as error:
+            # The whole account is out of budget: nobody else needs to find that out for themselves.
+            self.purse.back_off(_seconds(error.headers.get("retry-after")))
+            raise
+        finally:
+            self.purse.settle(cost)
+
+    def _priority(self, path: str, older: State | None) -> float:
+        """Lower goes first: what is unknown, then what is old and much asked for."""
+        if older is None or older.stale:
+            return float("-inf")
+        return -(self.now() - older.fetched_at) * self._asked.get(path, 1)
+
+    async def _read_upstream(self, unit: Unit, path: str, client: Client, older: State | None) -> State:
+        fetched_at = self.now()
+        etag = older.etag if older is not None and older.records is not None else None
+        try:
+            answer = await fetch(unit, path, client, etag=etag)
+        except RemoteError as error:
+            if not lasting(error):
+                raise
+            return State(path, None, fetched_at=fetched_at, cost=1, error=error)
+        records = older.records if answer.not_modified and older is not None else answer.records
+        return State(path, records, fetched_at=fetched_at, cost=answer.requests, etag=answer.etag)
+
+    async def make_stale(self, touched: Callable[[str], bool]) -> int:
+        """Have the units whose path `touched` accepts read again before they are used, by every process; how many."""
+        self.generation = next(VERSIONS)
         hit = [state for path, state in self.states.items() if touched(path)]
         for state in hit:
             state.stale = True
+        generation = await self._keeper.mark_stale([state.path for state in hit])
+        self._shared_generation = self._shared_generation if generation is None else generation
         return len(hit)
+
+    def proved(self, state: State, day: int, held: bool) -> None:
+        """Remember a proof's verdict for the day."""
+        state.proof = (day, held)
+        self._keeper.keep_proof(state.path, day, held)
+
+    def cost_of_gather(self, cost: int) -> None:
+        """Remember what a whole gather cost, where it was the costliest so far."""
+        if cost > self.gather_cost:
+            self.gather_cost = cost
+            self._keeper.keep_cost(cost)
 
     async def close(self) -> None:
         flights = [flight for _, flight in self._flights.values()]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
+        await self._keeper.settle()
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isdigit() else 30.0
 
 
 def lasting(error: AdapterError) -> bool:
@@ -180,17 +283,28 @@ def lasting(error: AdapterError) -> bool:
     return isinstance(error, RemoteError) and not isinstance(error, RemoteRateLimited) and 400 <= error.status < 500
 
 
-async def fetch(unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None) -> tuple[list[Any], int]:
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """A list as it came; `not_modified` where the provider said that it is the one of the ETag."""
+
+    records: list[Any]
+    requests: int = 1
+    etag: str | None = None
+    not_modified: bool = False
+
+
+async def fetch(
+    unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None, etag: str | None = None
+) -> Fetched:
     """The unit's records and what they cost in upstream requests; NeedsReauth where the credential is refused."""
     try:
         if unit.single:
             reply = await client.send("GET", path, query=query)
-            return [_object(reply.body)], 1
+            return Fetched(records=[_object(reply.body)])
         headers = {"Accept": unit.accept} if unit.accept else None
-        answer = await client.iterate(path, query=query, headers=headers, order=unit.order)
+        answer = await client.iterate(path, query=query, headers=headers, order=unit.order, etag=etag)
     except RemoteUnauthorized as error:
         raise NeedsReauth(headers=error.headers) from error
-    return answer.records, answer.requests
+    return Fetched(records=answer.records, requests=answer.requests, etag=answer.etag, not_modified=answer.not_modified)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     changed: float
     """When anything in it was last seen to change."""
     missing: tuple[Missing, ...]
+    held: int = 0
+    """How many units are older than asked for, or missing, for want of budget; they follow by themselves."""
     paths: tuple[tuple[str, int, float], ...]
     """The units' paths with the status that came back and the time, for the debug format."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapter.errors import Conflict
 from adapter.models import ErrorNote, IntegratedAccount, ProviderIdentity
 from adapter.storage.database import Database
-from adapter.storage.tables import ACCOUNTS, CREDENTIALS, TOKENS, fields_of
+from adapter.storage.tables import ACCOUNTS, CREDENTIALS, DIRECTORIES, TOKENS, UNITS, fields_of
 
 _BATCH = 500
 
@@ -84,7 +84,7 @@ class AccountStore:
         async with self._database.write() as connection:
             counts = {
                 table.name: (await connection.execute(table.delete().where(table.c.account_id == account_id))).rowcount
-                for table in (CREDENTIALS, TOKENS)
+                for table in (CREDENTIALS, TOKENS, UNITS, DIRECTORIES)
             }
             gone = await connection.execute(ACCOUNTS.delete().where(ACCOUNTS.c.id == account_id))
             return counts if gone.rowcount else None

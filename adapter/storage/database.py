@@ -107,6 +107,13 @@ class Database:
                 async with connection.begin():
                     yield connection
 
+    async def raw_connection(self) -> Any:
+        """A connection of the PostgreSQL driver outside the pool, for what a session holds; the caller closes it."""
+        url = self._address.url
+        where = {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
+        options = {**where, "password": url.password, "command_timeout": _STATEMENT_SECONDS, **self._address.options}
+        return await asyncpg.connect(**options)
+
     async def ping(self) -> None:
         """StorageUnavailable unless the database answers."""
         async with self.read() as connection:

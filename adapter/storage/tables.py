@@ -87,3 +87,30 @@ TOKENS = sa.Table(
     sa.Column("revoked_at", UtcDateTime),
     sa.Column("last_used_at", UtcDateTime),
 )
+
+DIRECTORIES = sa.Table(
+    "directories",
+    METADATA,
+    sa.Column("account_id", sa.ForeignKey(ACCOUNTS.c.id, ondelete="CASCADE"), primary_key=True),
+    # Moves with every write that made units stale; what was on its way meanwhile is kept as stale.
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("gather_cost", sa.Integer, nullable=False),
+)
+
+UNITS = sa.Table(
+    "units",
+    METADATA,
+    sa.Column("account_id", sa.ForeignKey(ACCOUNTS.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("path", sa.String(1024), primary_key=True),
+    # The records as compressed JSON; null where the provider refused, which `refusal` then holds.
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("refusal", sa.JSON(none_as_null=True)),
+    sa.Column("etag", sa.Text),
+    sa.Column("cost", sa.Integer, nullable=False),
+    # Seconds since the epoch.
+    sa.Column("fetched_at", sa.Double, nullable=False),
+    sa.Column("changed_at", sa.Double, nullable=False),
+    sa.Column("stale", sa.Boolean, nullable=False),
+    sa.Column("proof_day", sa.Integer),
+    sa.Column("proof_held", sa.Boolean),
+)

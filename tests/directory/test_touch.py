@@ -2,8 +2,8 @@
 
 import pytest
 
+from adapter.directory.state import State
 from adapter.directory.touch import touched_by
-from adapter.directory.units import State
 from tests.directory.fakes import SHIPPED, app, team
 
 UNITS: dict[str, list[dict[str, object]]] = {

@@ -188,7 +188,6 @@ def test_tokens_open_what_they_are_for(connected: Connected) -> None:
         ([{"kind": "latency", "seconds": 5, "match": {}}], 504, "upstream_timeout"),
         ([{"kind": "status", "status": 503, "match": {"path": "/teams/*/members"}}], 503, "remote_error"),
         ([{"kind": "cut_json", "match": {"path": "/teams/*/members"}}], 502, "upstream_nonsense"),
-        ([{"kind": "rate_limit", "match": {}}], 429, "remote_rate_limited"),
     ],
     ids=lambda value: value[0]["kind"] if isinstance(value, list) else None,
 )
@@ -206,6 +205,21 @@ def test_a_heroku_in_trouble_is_an_error_and_never_an_empty_list(
     assert "result" not in answer.json()
     assert healed.status_code == 200
     assert healed.json()["result"]
+
+
+def test_an_account_out_of_budget_is_429_and_left_alone(tmp_path: Path) -> None:
+    with RunningSandbox() as sandbox, serving(sandbox, tmp_path) as connected:
+        sandbox.faults([{"kind": "rate_limit", "match": {}}])
+        refused = connected.users()
+        sandbox.clear_faults()
+        sandbox.reset_requests()
+        again = connected.users()
+        asked = sandbox.request_count()
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "remote_rate_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert again.status_code == 429
+    assert asked == 0
 
 
 def test_a_heroku_that_is_gone_is_502(tmp_path: Path) -> None:

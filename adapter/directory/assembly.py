@@ -1,0 +1,97 @@
+"""From what a gather read to a view: trusted units shaped, merged, and what is missing told."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from adapter.directory.gather import Gather, Read
+from adapter.directory.query import Query
+from adapter.directory.units import Missing
+from adapter.directory.views import Collection, View
+from adapter.errors import AdapterError
+from adapter.mapping import engine
+from adapter.mapping.engine import Fault, Record
+from adapter.mapping.model import Model, Resource
+
+_TOLD_APART = 20
+"""Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
+_TURN = 50
+
+
+async def assemble(model: Model, resource: Resource, gather: Gather, query: Query, *, complete: bool) -> View:
+    """The view of what was read; raises where nothing could be, for that would look like an empty directory."""
+    reads = [*gather.reads_above(), *gather.reads()]
+    missing = [gap for read in reads if (gap := read.missing())] + ([] if complete else gather.pending())
+    _refuse_blindness(reads, complete=complete, allow_partial=query.allow_partial)
+    records, faults = await _records(model, resource, gather.reads(), inherited=query.include_inherited)
+    times = [read.state.fetched_at for read in reads] or [gather.begun_at]
+    changed = [read.state.changed_at for read in reads] or [gather.begun_at]
+    return View(
+        collection=Collection(resource, records),
+        oldest=min(times),
+        changed=max(changed),
+        missing=(*compact(missing), *map(unreadable, faults)),
+        paths=tuple((read.state.path, _status(read.state.error), read.state.fetched_at) for read in reads),
+        held=gather.held,
+    )
+
+
+async def _records(
+    model: Model, resource: Resource, reads: Sequence[Read], *, inherited: bool
+) -> tuple[list[Record], list[Fault]]:
+    base = model.resources[resource.derived.resource] if resource.derived else resource
+    trusted = [read for read in reads if readable(read)]
+    shaped = []
+    for number, read in enumerate(trusted):
+        shaped.append(shaped_once(base, read))
+        if number % _TURN == 0:
+            # Shaping a large account is work; others get their turn in between.
+            await asyncio.sleep(0)
+    records, faults = engine.assemble(model, resource, shaped)
+    if inherited and resource.inherited:
+        above = [read.instance() for read in trusted if read.unit.name == resource.inherited.unit]
+        records = engine.inherit(resource, records, above)
+    return records, faults
+
+
+def shaped_once(resource: Resource, read: Read) -> engine.Shaped:
+    """The read's fragments: shaped once for each version of the unit and of what it hangs on."""
+    key = (resource.name, read.unit.name)
+    kept = read.state.shaped.get(key)
+    if kept is None or kept[0] != read.lineage:
+        kept = read.state.shaped[key] = (read.lineage, engine.shape(resource, read.instance()))
+    return kept[1]
+
+
+def readable(read: Read) -> bool:
+    return read.state.error is None and not read.distrusted
+
+
+def unreadable(fault: Fault) -> Missing:
+    return Missing(unit=fault.unit, reason="record_unreadable", message=fault.reason)
+
+
+def compact(missing: Iterable[Missing]) -> list[Missing]:
+    """Many gaps of one unit for one reason as one, with their number and the first places."""
+    alike: dict[tuple[str, str], list[Missing]] = {}
+    for gap in missing:
+        alike.setdefault((gap.unit, gap.reason), []).append(gap)
+    told: list[Missing] = []
+    for gaps in alike.values():
+        if len(gaps) <= _TOLD_APART:
+            told += gaps
+        else:
+            places = tuple(gap.place for gap in gaps[:_TOLD_APART])
+            told.append(msgspec.structs.replace(gaps[0], place={}, count=len(gaps), places=places))
+    return told
+
+
+def _refuse_blindness(reads: Sequence[Read], *, complete: bool, allow_partial: bool) -> None:
+    errors = [read.state.error for read in reads if read.state.error is not None and not read.distrusted]
+    if complete and errors and not any(map(readable, reads)) and not allow_partial:
+        raise errors[0]
+
+
+def _status(error: AdapterError | None) -> int:
+    return error.status if error else 200

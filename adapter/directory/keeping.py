@@ -1,0 +1,259 @@
+"""Units that last: kept in the database behind the reading, read back after a restart, shared among processes.
+
+The reading never waits for the keeping; a claim is given back only once what it was for can be read by others.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from adapter.directory.batches import Batch
+from adapter.directory.state import State
+from adapter.errors import AdapterError, RemoteError, RemoteForbidden, RemoteNotFound, StorageUnavailable
+from adapter.storage.claims import Claims
+from adapter.storage.units import StoredDirectory, StoredUnit, UnitStore
+
+_LEVEL = 1
+"""Of zlib: lists of people shrink to a tenth at the lowest, and each step up costs more time than it saves room."""
+
+_log = structlog.get_logger("adapter.directory")
+
+
+class Keeper(Protocol):
+    """Where one account's units last."""
+
+    async def load(self) -> tuple[StoredDirectory, list[State]]: ...
+    async def generation(self) -> int | None: ...
+    async def fresher(self, since: float) -> list[State]: ...
+    async def claim(self, path: str) -> bool: ...
+    async def look(self, path: str) -> State | None: ...
+    async def news(self, seconds: float) -> None: ...
+    def keep(self, state: State, generation: int) -> None: ...
+    def give_back(self, path: str) -> None: ...
+    def keep_cost(self, gather_cost: int) -> None: ...
+    def keep_proof(self, path: str, day: int, held: bool) -> None: ...
+    async def mark_stale(self, paths: Sequence[str]) -> int | None: ...
+    async def settle(self) -> None: ...
+
+
+class Forgetful:
+    """Nothing lasts and nobody shares: for a directory in memory alone."""
+
+    async def load(self) -> tuple[StoredDirectory, list[State]]:
+        return StoredDirectory(), []
+
+    async def generation(self) -> int | None:
+        return None
+
+    async def fresher(self, since: float) -> list[State]:
+        return []
+
+    async def claim(self, path: str) -> bool:
+        return True
+
+    async def look(self, path: str) -> State | None:
+        return None
+
+    async def news(self, seconds: float) -> None:
+        return
+
+    def keep(self, state: State, generation: int) -> None:
+        return
+
+    def give_back(self, path: str) -> None:
+        return
+
+    def keep_cost(self, gather_cost: int) -> None:
+        return
+
+    def keep_proof(self, path: str, day: int, held: bool) -> None:
+        return
+
+    async def mark_stale(self, paths: Sequence[str]) -> int | None:
+        return None
+
+    async def settle(self) -> None:
+        return
+
+
+class DatabaseKeeper:
+    """One account's units in the database. `shared`: other processes may read and write them too."""
+
+    def __init__(self, account_id: str, store: UnitStore, claims: Claims, *, shared: bool) -> None:
+        self._account_id = account_id
+        self._store = store
+        self._claims = claims
+        self._shared = shared
+        self._claiming: Batch[str, bool] = Batch(self._claim_all)
+        self._looking: Batch[str, State | None] = Batch(self._look_all)
+        self._asking: Batch[str, int] = Batch(self._ask_generation)
+        self._kept: dict[str, tuple[State, int]] = {}
+        self._returned: list[str] = []
+        self._proofs: dict[str, tuple[int, bool]] = {}
+        self._cost: int | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    async def load(self) -> tuple[StoredDirectory, list[State]]:
+        """Everything that is kept; what can't be read any more is left out, to be fetched again."""
+        directory, rows = await self._store.directory(self._account_id), await self._store.load(self._account_id)
+        return directory, await _states(rows)
+
+    async def generation(self) -> int | None:
+        """The account's generation among all processes; None where no other process could have moved it."""
+        return await self._asking.ask("") if self._shared else None
+
+    async def fresher(self, since: float) -> list[State]:
+        return await _states(await self._store.fresher(self._account_id, since))
+
+    async def claim(self, path: str) -> bool:
+        return await self._claiming.ask(path) if self._shared else True
+
+    async def look(self, path: str) -> State | None:
+        return await self._looking.ask(path) if self._shared else None
+
+    async def news(self, seconds: float) -> None:
+        await self._claims.news(self._account_id, seconds)
+
+    def keep(self, state: State, generation: int) -> None:
+        """Write the unit behind the reading, then give its claim back."""
+        self._kept[state.path] = (state, generation)
+        self._write()
+
+    def give_back(self, path: str) -> None:
+        """Give a claim back with nothing to keep, as after a failed fetch."""
+        self._returned.append(path)
+        self._write()
+
+    def keep_cost(self, gather_cost: int) -> None:
+        self._cost = gather_cost
+        self._write()
+
+    def keep_proof(self, path: str, day: int, held: bool) -> None:
+        self._proofs[path] = (day, held)
+        self._write()
+
+    async def mark_stale(self, paths: Sequence[str]) -> int | None:
+        """Tell every process that these units are to be read again; the generation from here on."""
+        await self.settle()
+        generation = await self._store.mark_stale(self._account_id, paths)
+        await self._claims.release([], self._account_id)
+        return generation if self._shared else None
+
+    async def settle(self) -> None:
+        """Return when everything to be kept is."""
+        while self._writer is not None and not self._writer.done():
+            await asyncio.wait({self._writer})
+
+    # --- batches
+
+    async def _claim_all(self, paths: list[str]) -> Mapping[str, bool]:
+        granted = await self._claims.acquire([self._key(path) for path in paths])
+        return {path: self._key(path) in granted for path in paths}
+
+    async def _look_all(self, paths: list[str]) -> Mapping[str, State | None]:
+        found = {state.path: state for state in await _states(await self._store.load(self._account_id, paths))}
+        return {path: found.get(path) for path in paths}
+
+    async def _ask_generation(self, _: list[str]) -> Mapping[str, int]:
+        return {"": (await self._store.directory(self._account_id)).generation}
+
+    def _key(self, path: str) -> str:
+        return f"{self._account_id} {path}"
+
+    # --- writing behind
+
+    def _write(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._kept or self._returned or self._proofs or self._cost is not None:
+            await asyncio.sleep(0)
+            kept, self._kept = self._kept, {}
+            returned, self._returned = self._returned, []
+            proofs, self._proofs = self._proofs, {}
+            cost, self._cost = self._cost, None
+            try:
+                await self._save(kept, proofs, cost)
+            except StorageUnavailable as error:
+                # What was read stands in memory and is answered from there; after a restart it is read again.
+                _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
+            await self._claims.release([self._key(path) for path in (*kept, *returned)], self._account_id)
+
+    async def _save(
+        self, kept: Mapping[str, tuple[State, int]], proofs: Mapping[str, tuple[int, bool]], cost: int | None
+    ) -> None:
+        by_generation: dict[int, list[State]] = {}
+        for state, generation in kept.values():
+            by_generation.setdefault(generation, []).append(state)
+        for generation, states in by_generation.items():
+            await self._store.save(self._account_id, generation, await asyncio.to_thread(_rows, states))
+        if proofs:
+            await self._store.save_proofs(self._account_id, proofs)
+        if cost is not None:
+            await self._store.save_cost(self._account_id, cost)
+
+
+KeeperMaker = Callable[[str], Keeper]
+
+
+def _rows(states: Sequence[State]) -> list[StoredUnit]:
+    return [
+        StoredUnit(
+            path=state.path,
+            body=None if state.records is None else zlib.compress(msgspec.json.encode(state.records), _LEVEL),
+            refusal=_refusal(state.error),
+            etag=state.etag,
+            cost=state.cost,
+            fetched_at=state.fetched_at,
+            changed_at=state.changed_at,
+            stale=state.stale,
+        )
+        for state in states
+    ]
+
+
+async def _states(rows: Sequence[StoredUnit]) -> list[State]:
+    """The rows as states; unpacking is work, so the loop gets its turn between them."""
+    states = []
+    for row in rows:
+        state = _state(row)
+        if state is not None:
+            states.append(state)
+        await asyncio.sleep(0)
+    return states
+
+
+def _state(row: StoredUnit) -> State | None:
+    try:
+        records = None if row.body is None else msgspec.json.decode(zlib.decompress(row.body), type=list[Any])
+    except (zlib.error, msgspec.DecodeError):
+        _log.warning("unit_unreadable", path=row.path)
+        return None
+    error = _error(row.refusal) if records is None else None
+    if records is None and error is None:
+        return None
+    state = State(row.path, records, fetched_at=row.fetched_at, cost=row.cost, error=error, etag=row.etag)
+    state.changed_at, state.stale = row.changed_at, row.stale
+    if row.proof_day is not None:
+        state.proof = (row.proof_day, bool(row.proof_held))
+    return state
+
+
+def _refusal(error: AdapterError | None) -> dict[str, Any] | None:
+    if not isinstance(error, RemoteError):
+        return None
+    return {"status": error.status, "message": error.message, "remote_id": error.remote_id, "insight": error.insight}
+
+
+def _error(refusal: Mapping[str, Any] | None) -> RemoteError | None:
+    if not refusal:
+        return None
+    kind = {403: RemoteForbidden, 404: RemoteNotFound}.get(refusal["status"], RemoteError)
+    return kind(
+        refusal["status"], refusal["message"], remote_id=refusal.get("remote_id"), insight=refusal.get("insight")
+    )

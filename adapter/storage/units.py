@@ -1,0 +1,154 @@
+"""What was read of an account's upstream lists: a row a unit, whole or not at all, shared by every process."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.storage.database import Database
+from adapter.storage.tables import ACCOUNTS, DIRECTORIES, UNITS, fields_of
+
+_BATCH = 200
+
+
+class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit as it is kept. `body` is opaque here; times are seconds since the epoch."""
+
+    path: str
+    body: bytes | None
+    refusal: Mapping[str, Any] | None = None
+    etag: str | None = None
+    cost: int
+    fetched_at: float
+    changed_at: float
+    stale: bool = False
+    proof_day: int | None = None
+    proof_held: bool | None = None
+
+
+class StoredDirectory(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an account's directory as a whole."""
+
+    generation: int = 0
+    gather_cost: int = 0
+
+
+class UnitStore:
+    """The units of integrated accounts; they go with the account."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def directory(self, account_id: str) -> StoredDirectory:
+        """The account's generation and gather cost; zeros where nothing was kept yet."""
+        query = sa.select(DIRECTORIES.c.generation, DIRECTORIES.c.gather_cost)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query.where(DIRECTORIES.c.account_id == account_id))).one_or_none()
+            return StoredDirectory(generation=row.generation, gather_cost=row.gather_cost) if row else StoredDirectory()
+
+    async def load(self, account_id: str, paths: Sequence[str] | None = None) -> list[StoredUnit]:
+        """All the account's units, or those with these paths."""
+        if paths is None:
+            return await self._select(UNITS.c.account_id == account_id)
+        found: list[StoredUnit] = []
+        for start in range(0, len(paths), _BATCH):
+            batch = UNITS.c.path.in_(paths[start : start + _BATCH])
+            found += await self._select((UNITS.c.account_id == account_id) & batch)
+        return found
+
+    async def fresher(self, account_id: str, since: float) -> list[StoredUnit]:
+        """Units that are stale, or were read after `since`: what another process may know better."""
+        return await self._select((UNITS.c.account_id == account_id) & (UNITS.c.stale | (UNITS.c.fetched_at > since)))
+
+    async def save(self, account_id: str, generation: int, units: Sequence[StoredUnit]) -> None:
+        """Keep units that were read in a generation, each in the place of an older one; nothing of a removed account.
+
+        Where a write came in between, they are kept as stale: they may or may not show it.
+        """
+        async with self._database.write() as connection:
+            if not await self._begin(connection, account_id):
+                return
+            now = await self._generation(connection, account_id)
+            rows = [_row(account_id, unit, stale=unit.stale or generation < now) for unit in units]
+            for start in range(0, len(rows), _BATCH):
+                await connection.execute(self._upsert(), rows[start : start + _BATCH])
+
+    async def save_cost(self, account_id: str, gather_cost: int) -> None:
+        async with self._database.write() as connection:
+            if await self._begin(connection, account_id):
+                mine = DIRECTORIES.c.account_id == account_id
+                await connection.execute(DIRECTORIES.update().where(mine).values(gather_cost=gather_cost))
+
+    async def save_proofs(self, account_id: str, proofs: Mapping[str, tuple[int, bool]]) -> None:
+        """Path -> the day of a unit's proof, and whether it held."""
+        target = UNITS.update().where(UNITS.c.account_id == account_id, UNITS.c.path == sa.bindparam("of_path"))
+        values = target.values(proof_day=sa.bindparam("day"), proof_held=sa.bindparam("held"))
+        rows = [{"of_path": path, "day": day, "held": held} for path, (day, held) in proofs.items()]
+        async with self._database.write() as connection:
+            await connection.execute(values, rows)
+
+    async def mark_stale(self, account_id: str, paths: Sequence[str]) -> int:
+        """Have these units read again before anybody uses them; the account's new generation."""
+        async with self._database.write() as connection:
+            if not await self._begin(connection, account_id):
+                return 0
+            mine = DIRECTORIES.c.account_id == account_id
+            bumped = DIRECTORIES.update().where(mine).values(generation=DIRECTORIES.c.generation + 1)
+            generation = (await connection.execute(bumped.returning(DIRECTORIES.c.generation))).scalar_one()
+            for start in range(0, len(paths), _BATCH):
+                batch = UNITS.c.path.in_(paths[start : start + _BATCH])
+                hit = UNITS.update().where(UNITS.c.account_id == account_id, batch)
+                await connection.execute(hit.values(stale=True))
+            return int(generation)
+
+    async def remove(self, account_id: str) -> None:
+        """Forget what was read, as when the account gets another credential, which may see other things."""
+        async with self._database.write() as connection:
+            if await self._begin(connection, account_id):
+                mine = DIRECTORIES.c.account_id == account_id
+                await connection.execute(
+                    DIRECTORIES.update().where(mine).values(generation=DIRECTORIES.c.generation + 1, gather_cost=0)
+                )
+                await connection.execute(UNITS.delete().where(UNITS.c.account_id == account_id))
+
+    async def _select(self, which: sa.ColumnElement[bool]) -> list[StoredUnit]:
+        columns = [UNITS.c[name] for name in StoredUnit.__struct_fields__]
+        async with self._database.read() as connection:
+            return [StoredUnit(**fields_of(row)) for row in await connection.execute(sa.select(*columns).where(which))]
+
+    async def _begin(self, connection: AsyncConnection, account_id: str) -> bool:
+        """Make the account's row of directories if there is none; False where there is no such account."""
+        known = sa.select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id)
+        if self._database.dialect == "postgresql":
+            known = known.with_for_update(key_share=True)
+        if (await connection.execute(known)).scalar_one_or_none() is None:
+            return False
+        made = self._insert(DIRECTORIES).values(account_id=account_id, generation=0, gather_cost=0)
+        await connection.execute(made.on_conflict_do_nothing())
+        return True
+
+    async def _generation(self, connection: AsyncConnection, account_id: str) -> int:
+        """The generation, held still until the transaction ends: no write may slip between its reading and our rows."""
+        query = sa.select(DIRECTORIES.c.generation).where(DIRECTORIES.c.account_id == account_id)
+        if self._database.dialect == "postgresql":
+            query = query.with_for_update(read=True)
+        return int((await connection.execute(query)).scalar_one())
+
+    def _upsert(self) -> Any:
+        insert = self._insert(UNITS)
+        given = {name: insert.excluded[name] for name in StoredUnit.__struct_fields__ if name != "path"}
+        return insert.on_conflict_do_update(
+            index_elements=[UNITS.c.account_id, UNITS.c.path],
+            set_=given,
+            where=insert.excluded.fetched_at >= UNITS.c.fetched_at,
+        )
+
+    def _insert(self, table: sa.Table) -> Any:
+        return (postgresql if self._database.dialect == "postgresql" else sqlite).insert(table)
+
+
+def _row(account_id: str, unit: StoredUnit, *, stale: bool) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(unit), "account_id": account_id, "stale": stale}
