@@ -6,7 +6,7 @@ bound, the answer says so: an end that is no end must not look like one.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -14,11 +14,11 @@ import msgspec
 from cachetools import LRUCache
 
 from adapter.directory.days import DayList, Days, Purse
-from adapter.directory.gather import Read, below
+from adapter.directory.gather import Read, below, missing_of
 from adapter.directory.query import Condition, Query
-from adapter.directory.units import Client, Missing
+from adapter.directory.units import Client, Missing, lasting
 from adapter.directory.views import Collection
-from adapter.errors import DirectoryGathering, InvalidCursor, TooManyRequests
+from adapter.errors import DirectoryGathering, InvalidCursor, RemoteRateLimited, TooManyRequests
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.expressions import ShapeError
@@ -32,7 +32,9 @@ _MOST_DAYS = 8
 """Days asked for at once, where few records are found in each."""
 _MADE_DAYS = 128
 _DAY = timedelta(days=1)
-_BOUNDS: Mapping[str, tuple[str, ...]] = {"lower": ("gt", "gte", "eq", "in"), "upper": ("lt", "lte", "eq", "in")}
+_TICK = timedelta(microseconds=1)
+_LOWER = frozenset({"gt", "gte", "eq", "in"})
+_UPPER = frozenset({"lt", "lte", "eq", "in"})
 
 Stop = Literal["budget_reserved", "gathering", "enough"]
 
@@ -94,6 +96,7 @@ class Activities:
 
         `parents` are the reads of the lists that the daily unit hangs on.
         """
+        _refuse_blindness(parents, query)
         walk = _Walk(self, account_id, client, resource, query, parents, purse)
         await walk.go(after)
         return walk.trail()
@@ -168,7 +171,7 @@ class _Walk:
         self._after: Any = None
         self._requests = 0
         self._lists: list[DayList] = []
-        self._missing: dict[Missing, None] = dict.fromkeys(gap for read in parents if (gap := read.missing()))
+        self._missing = [gap for read in parents if (gap := read.missing())]
 
     async def go(self, after: Any) -> None:
         window = _window(self._resource, self._unit, self._query, self._trails.today())
@@ -210,7 +213,7 @@ class _Walk:
                     batch = await self._read(days)
             except TimeoutError:
                 return "gathering", day
-            except TooManyRequests:
+            except (TooManyRequests, RemoteRateLimited):
                 return "budget_reserved", day
             for lists in batch:
                 if self._take(lists, day, window, place):
@@ -223,16 +226,14 @@ class _Walk:
         if self._query.ignore_limit:
             return _MOST_DAYS
         if not self._taken:
-            return min(2 ** min(read, 8), _MOST_DAYS)
+            return min(read + 1, _MOST_DAYS)
         lacking = self._query.limit - len(self._taken)
         return max(1, min(_MOST_DAYS, lacking * max(read, 1) // len(self._taken)))
 
     async def _read(self, days: Sequence[date]) -> list[list[tuple[Place, DayList]]]:
         """The lists of these days, of every place that was there then."""
         wanted = [[place for place in self._places if place.since is None or place.since <= day] for day in days]
-        asked = [
-            self._list(place, day) for day, places in zip(days, wanted, strict=True) for place in places
-        ]
+        asked = [self._list(place, day) for day, places in zip(days, wanted, strict=True) for place in places]
         answers = iter(await asyncio.gather(*asked))
         return [[(place, next(answers)) for place in places] for places in wanted]
 
@@ -248,9 +249,9 @@ class _Walk:
         """Take a day's records from `place` on; whether the page is full, and its end known."""
         self._lists += [kept for _, kept in lists]
         readable = [(where, kept) for where, kept in lists if kept.error is None]
-        self._missing |= dict.fromkeys(gap for where, kept in lists if (gap := self._refused(where, kept)))
+        self._tell(missing_of(self._unit, where.lineage, kept.error) for where, kept in lists if kept.error)
         made = self._trails.made(self._account_id, self._resource, day, readable)
-        self._missing |= dict.fromkeys(made.missing)
+        self._tell(made.missing)
         whole = msgspec.structs.replace(self._query, ignore_limit=True, sort=None)
         records = sorted(made.collection.page(whole, None)[0], key=self._order)
         if place is not None:
@@ -276,7 +277,7 @@ class _Walk:
         """The window without days that no place can tell of; an end that the caller did not ask for is told."""
         beginnings = [place.since for place in self._places]
         if window.is_open and any(since is None or since < window.oldest for since in beginnings):
-            self._missing[_not_asked(self._unit, window)] = None
+            self._tell([_not_asked(self._unit, window)])
         known = [since for since in beginnings if since is not None]
         first = min(known) if len(known) == len(beginnings) and known else window.oldest
         oldest = max(window.oldest, first) if beginnings else max(window.oldest, window.newest + _DAY)
@@ -291,11 +292,10 @@ class _Walk:
             # What was read is kept: whoever asks again gets further.
             raise DirectoryGathering(headers={"Retry-After": "2"})
         message = f"nothing was read of {day} and before, down to {window.oldest}; ask again, or set a bound"
-        self._missing[Missing(unit=self._unit.name, reason=stop, message=message)] = None
+        self._tell([Missing(unit=self._unit.name, reason=stop, message=message)])
 
-    def _refused(self, place: Place, kept: DayList) -> Missing | None:
-        state = _Refused(kept)
-        return Read(unit=self._unit, lineage=place.lineage, state=state).missing()  # type: ignore[arg-type]  # XXX
+    def _tell(self, gaps: Iterable[Missing]) -> None:
+        self._missing += [gap for gap in gaps if gap not in self._missing]
 
 
 def _places(unit: Unit, resource: Resource, query: Query, parents: Sequence[Read]) -> list[Place]:
@@ -307,3 +307,59 @@ def _places(unit: Unit, resource: Resource, query: Query, parents: Sequence[Read
         for chain in chains
         if all(_fits(unit, resource, condition, chain) for condition in wanted)
     ]
+
+
+def _fits(unit: Unit, resource: Resource, condition: Condition, chain: Mapping[str, Any]) -> bool:
+    """Whether the place's records can meet a condition on what place they are of."""
+    place = resource.filters[condition.filter].place
+    if place is None or condition.operator not in {"eq", "in"}:
+        return True
+    return unit.places[place](chain) in condition.values
+
+
+def _since(unit: Unit, chain: Mapping[str, Any]) -> date | None:
+    assert unit.daily is not None
+    try:
+        at = moment(unit.daily.since(chain)) if unit.daily.since else None
+    except ShapeError:
+        return None
+    return at.astimezone(UTC).date() if at else None
+
+
+def _window(resource: Resource, unit: Unit, query: Query, today: date) -> Window:
+    """The days that a query is about: as far back as it says, else as the unit does."""
+    assert unit.daily is not None
+    assert resource.time is not None
+    name = resource.filters[resource.time].name
+    bounds = [condition for condition in query.conditions if condition.filter == name]
+    lower = [min(c.values) for c in bounds if c.operator in _LOWER]
+    # What is before midnight is the day before.
+    upper = [max(c.values) - (_TICK if c.operator == "lt" else timedelta(0)) for c in bounds if c.operator in _UPPER]
+    newest = min([today, *(at.astimezone(UTC).date() for at in upper)])
+    if lower:
+        return Window(newest=newest, oldest=max(at.astimezone(UTC).date() for at in lower), is_open=False)
+    return Window(newest=newest, oldest=newest - _DAY * (unit.daily.back - 1), is_open=True)
+
+
+def _not_asked(unit: Unit, window: Window) -> Missing:
+    return Missing(
+        unit=unit.name,
+        reason="not_asked",
+        message=f"days before {window.oldest} were not asked for; set a lower bound on the time to go further back",
+    )
+
+
+def _opened(after: Any) -> tuple[date, date, tuple[float, str] | None]:
+    """A cursor's day, the oldest day of its walk, and the record behind which it goes on, if within the day."""
+    try:
+        day, oldest, *place = after
+        return date.fromisoformat(day), date.fromisoformat(oldest), (float(place[0]), str(place[1])) if place else None
+    except (TypeError, ValueError, IndexError):
+        raise InvalidCursor from None
+
+
+def _refuse_blindness(parents: Sequence[Read], query: Query) -> None:
+    """Where the places themselves can't be read, say why: an empty list would look like an uneventful month."""
+    errors = [read.state.error for read in parents if read.state.error is not None]
+    if errors and len(errors) == len(parents) and lasting(errors[0]) and not query.allow_partial:
+        raise errors[0]

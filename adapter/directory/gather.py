@@ -45,14 +45,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
         error = self.state.error
         if error is None or self.distrusted:
             return None
-        return Missing(
-            unit=self.unit.name,
-            reason=_reason(error),
-            message=error.message,
-            place={name: _named(record) for name, record in self.lineage.items()},
-            scopes=self.unit.scopes if _reason(error) == "missing_scope" else (),
-            retry_after=_retry_after(error),
-        )
+        return missing_of(self.unit, self.lineage, error)
 
 
 class Gather:
@@ -187,7 +180,7 @@ class Gather:
         if unit.parent is None:
             return [{}]
         parents = await self._parents(unit)
-        chains = [chain for read in parents for chain in _below(unit, read)]
+        chains = [chain for read in parents for chain in below(unit, read)]
         if unit.unless_among:
             name, expression = unit.unless_among
             known = {record["id"] for record in await self._known(name)}
@@ -218,7 +211,8 @@ class Gather:
         return self.scope is None or expression is None or expression(chain) in self.scope.ids
 
 
-def _below(unit: Unit, parent: Read) -> Iterable[Lineage]:
+def below(unit: Unit, parent: Read) -> Iterable[Lineage]:
+    """The chains of records that the unit is read for below one of its parents."""
     above = {name: record for name, record in parent.lineage.items() if name in unit.lineage}
     assert unit.parent is not None
     for record in _records(parent):
@@ -238,6 +232,19 @@ async def _all(awaitables: Iterable[Any]) -> Sequence[Any]:
 
 def _over(task: asyncio.Task[Any] | None) -> bool:
     return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
+
+def missing_of(unit: Unit, lineage: Lineage, error: AdapterError) -> Missing:
+    """A unit that an error stood in the way of, as an answer names it."""
+    reason = _reason(error)
+    return Missing(
+        unit=unit.name,
+        reason=reason,
+        message=error.message,
+        place={name: _named(record) for name, record in lineage.items()},
+        scopes=unit.scopes if reason == "missing_scope" else (),
+        retry_after=_retry_after(error),
+    )
 
 
 def _pending(unit: Unit, lineage: Lineage, error: AdapterError | None) -> Missing:

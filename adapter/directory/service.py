@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from cachetools import LRUCache
 
+from adapter.directory.activities import Activities
 from adapter.directory.assembly import assemble, unreadable
 from adapter.directory.cursors import Cursors
 from adapter.directory.gather import Gather, Scope
@@ -72,6 +74,7 @@ class Directory:
         self._gathers: dict[tuple[str, ViewKey], tuple[Gather, asyncio.Task[None]]] = {}
         self._following: dict[tuple[str, ViewKey], asyncio.Task[None]] = {}
         """What goes on with a gather as the budget flows back."""
+        self.activities = Activities(model, max_age=max_age, wait=wait, clock=clock)
         self._tasks: set[asyncio.Task[None]] = set()
         """Every gather under way, those too that nobody joins any more."""
 
@@ -87,6 +90,8 @@ class Directory:
         """One page of a list. InvalidCursor, DirectoryGathering, or what the upstream client raises."""
         bound_to = f"{account_id}|{resource.name}|{query.fingerprint()}"
         after = self._cursors.open(bound_to, query.cursor) if query.cursor else None
+        if resource.time and not query.remote_query:
+            return await self._trail(account_id, client, resource, query, bound_to, after)
         if query.remote_query:
             view = await self._passed_through(client, resource, query)
         else:
@@ -118,6 +123,7 @@ class Directory:
     async def touched(self, account_id: str, client: Client, path: str) -> int:
         """Have whatever a write to the provider's `path` may have changed read again, by every process; how many."""
         units = await self._opened(account_id, client)
+        self.activities.days.touched(account_id)
         return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]))
 
     def gathering(self, account_id: str) -> Gather | None:
@@ -127,6 +133,7 @@ class Directory:
     def forget(self, account_id: str) -> None:
         """Drop everything that is known of an account."""
         self._accounts.pop(account_id, None)
+        self.activities.days.forget(account_id)
         for key in [key for key in self._views if key[0] == account_id]:
             self._views.pop(key, None)
 
@@ -135,8 +142,32 @@ class Directory:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.activities.days.close()
         for units in list(self._accounts.values()):
             await units.close()
+
+    # --- trails
+
+    async def _trail(
+        self, account_id: str, client: Client, resource: Resource, query: Query, bound_to: str, after: Any
+    ) -> Answer:
+        """A page of what is told day by day: no snapshot of it is made."""
+        units = await self._opened(account_id, client)
+        max_age = self._max_age if query.max_age is None else query.max_age
+        names = self.activities.unit(resource).parents
+        gather = Gather(self.model, units, client, names, max_age=max_age)
+        await gather.run()
+        trail = await self.activities.page(
+            account_id, client, resource, query, after=after, parents=gather.reads(), purse=units.purse
+        )
+        return Answer(
+            records=trail.records,
+            next_cursor=self._cursors.seal(bound_to, trail.after) if trail.after is not None else None,
+            age=max(0.0, self._clock() - trail.oldest),
+            last_modified=trail.newest,
+            missing=trail.missing,
+            paths=trail.paths,
+        )
 
     # --- views
 
