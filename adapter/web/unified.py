@@ -48,7 +48,7 @@ class _Door:
 
     async def list(self, request: Request) -> Response:
         resource, client, account_id, params = await self._opened(request, "list")
-        query = parse_list(resource, params, max_age=_max_age(request))
+        query = parse_list(resource, params, max_age=max_age(request))
         answer = await self._directory.list_records(account_id, client, resource, query)
         headers = _headers(answer, query, client)
         if query.format == "stream":
@@ -57,7 +57,7 @@ class _Door:
 
     async def get(self, request: Request) -> Response:
         resource, client, account_id, params = await self._opened(request, "get")
-        query = parse_one(resource, params, max_age=_max_age(request))
+        query = parse_one(resource, params, max_age=max_age(request))
         key = request.path_params["id"]
         answer = await self._directory.get_record(account_id, client, resource, key, query)
         body = _object(answer, query)
@@ -169,7 +169,7 @@ def _headers(answer: Answer, query: Query, client: Client) -> dict[str, str]:
     return headers
 
 
-def _max_age(request: Request) -> float | None:
+def max_age(request: Request) -> float | None:
     """How fresh the caller insists: `no-cache` and `max-age=N` of Cache-Control."""
     directives: Mapping[str, str] = {
         name.strip().lower(): value.strip()
