@@ -170,7 +170,7 @@ class Accounts:
         return account or await self.get(account_id, caller)  # another credential came in between
 
     async def remove(self, account_id: str, caller: Caller | None = None) -> Mapping[str, Any]:
-        """Delete the account with its credential and tokens: `{"id", "credentials": n, "tokens": n}`."""
+        """Delete the account with its credential and tokens: its id, and how many rows of what went with it."""
         await self._managed(account_id, caller)
         counts = await self._store.remove(account_id)
         self._forget(account_id)
