@@ -24,7 +24,7 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
-from adapter.web import health, raw, unified
+from adapter.web import graph, health, raw, unified
 from adapter.web.auth import Authenticated
 from adapter.web.edge import Housed, Limited, Observed, Shaped
 from adapter.web.metrics import Metrics
@@ -153,6 +153,7 @@ def _edge(house: House) -> ASGIApp:
     routes: list[BaseRoute] = [
         *doors.routes,
         *unified.routes(directory=house.directory, accounts=house.accounts),
+        *graph.routes(directory=house.directory, accounts=house.accounts),
         *accounts_door.routes(
             accounts=house.accounts,
             tokens=house.tokens,
