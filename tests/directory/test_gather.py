@@ -7,7 +7,7 @@ import pytest
 
 from adapter.directory.gather import Gather, Scope
 from adapter.directory.units import AccountUnits, Missing
-from adapter.errors import RemoteRateLimited, UpstreamTimeout
+from adapter.errors import RemoteError, RemoteRateLimited, UpstreamTimeout
 from tests.directory.fakes import (
     SHIPPED,
     Clock,
@@ -86,7 +86,7 @@ async def test_a_gather_that_insists_asks_for_everything_exactly_once() -> None:
 async def test_only_what_a_write_touched_is_asked_for_again() -> None:
     desk = Desk(two_teams())
     await desk.gather()
-    desk.units.make_stale(lambda path: path == "/teams/t2/members")
+    await desk.units.make_stale(lambda path: path == "/teams/t2/members")
 
     assert await desk.asked() == ["/teams/t2/members"]
 
@@ -232,7 +232,7 @@ async def test_a_gone_list_is_missing() -> None:
     assert gaps(await Desk({**two_teams(), "/teams/t1/members": missing()}).gather()) == [("team_members", "not_found")]
 
 
-@pytest.mark.parametrize("error", [UpstreamTimeout(), RemoteRateLimited(429)])
+@pytest.mark.parametrize("error", [UpstreamTimeout(), RemoteError(500)])
 async def test_a_failure_of_the_moment_ends_the_gather_and_keeps_what_was_read(error: Exception) -> None:
     desk = Desk({**two_teams(), "/teams/t1/members": error})
 
@@ -243,6 +243,19 @@ async def test_a_failure_of_the_moment_ends_the_gather_and_keeps_what_was_read(e
 
     assert "/teams/t1/members" in again
     assert not {"/teams", "/apps", "/enterprise-accounts"} & set(again)
+
+
+async def test_what_the_budget_does_not_allow_is_held_back_and_what_was_known_stands() -> None:
+    desk = Desk(two_teams())
+    await desk.gather()
+    desk.provider.answers["/teams/t1/members"] = RemoteRateLimited(429)
+    desk.clock.tick(100)
+    gather = await desk.gather()
+
+    assert gather.held == 1
+    assert gaps(gather) == []
+    (read,) = [read for read in gather.reads() if read.state.path == "/teams/t1/members"]
+    assert [record["id"] for record in read.state.records or ()] == ["m-ada", "m-bob"]
 
 
 # --- the proof

@@ -95,7 +95,7 @@ async def test_a_unit_that_a_write_touched_is_read_again_however_young() -> None
     first = await desk.read()
     generation = desk.units.generation
 
-    assert desk.units.make_stale(lambda path: path == "/teams") == 1
+    assert await desk.units.make_stale(lambda path: path == "/teams") == 1
     assert desk.units.generation != generation
     assert first.stale
     assert (await desk.read()).stale is False
@@ -106,7 +106,7 @@ async def test_a_write_elsewhere_leaves_a_unit_as_it_is() -> None:
     desk = Desk([])
     first = await desk.read()
 
-    assert desk.units.make_stale(lambda path: path == "/apps") == 0
+    assert await desk.units.make_stale(lambda path: path == "/apps") == 0
     assert await desk.read() is first
 
 
@@ -115,7 +115,7 @@ async def test_a_fetch_under_way_during_a_write_is_stale_when_it_lands() -> None
     gate = desk.provider.block("/teams")
     asking = asyncio.create_task(desk.read())
     await desk.provider.begun["/teams"].wait()
-    desk.units.make_stale(lambda _: False)
+    await desk.units.make_stale(lambda _: False)
     gate.set()
 
     assert (await asking).stale
@@ -128,7 +128,7 @@ async def test_whoever_asks_after_a_write_is_not_answered_by_a_fetch_from_before
     gate = desk.provider.block("/teams")
     early = asyncio.create_task(desk.read())
     await desk.provider.begun["/teams"].wait()
-    desk.units.make_stale(lambda _: True)
+    await desk.units.make_stale(lambda _: True)
     late = asyncio.create_task(desk.read())
     await asyncio.sleep(0)
     gate.set()
