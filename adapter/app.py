@@ -14,12 +14,15 @@ from adapter.accounts.tokens import Tokens
 from adapter.config import Settings, load
 from adapter.declarations import bundled_dir
 from adapter.directory.cursors import Cursors
+from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
 from adapter.directory.service import Directory
 from adapter.errors import StartupError
 from adapter.mapping.model import Model, load_model
 from adapter.storage.accounts import AccountStore
+from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
 from adapter.storage.tokens import TokenStore
+from adapter.storage.units import UnitStore
 from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
@@ -85,6 +88,8 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             unit_scopes={name: unit.scopes for name, unit in model.units.items()},
         )
         cursors = Cursors(vault.derive("cursors"))
+        claims = claims_for(database)
+        stack.push_async_callback(claims.close)
         directory = Directory(
             model,
             cursors,
@@ -92,6 +97,7 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             wait=settings.directory_wait,
             reserve=settings.directory_reserve,
             refill=60.0 / provider.budget.per_minute,
+            keeper=_keeper(UnitStore(database), claims, shared=database.dialect == "postgresql"),
         )
         stack.push_async_callback(directory.close)
         yield House(
@@ -106,6 +112,10 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             directory=directory,
             cursors=cursors,
         )
+
+
+def _keeper(store: UnitStore, claims: Claims, *, shared: bool) -> KeeperMaker:
+    return lambda account_id: DatabaseKeeper(account_id, store, claims, shared=shared)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -179,8 +189,7 @@ class _Gatherer:
         self._house = house
 
     async def connected(self, account_id: str) -> None:
-        self._house.directory.forget(account_id)
-        self._house.directory.warm(account_id, await self._house.accounts.open(account_id))
+        await self._house.directory.begin(account_id, await self._house.accounts.open(account_id))
 
     async def left(self, account_id: str) -> None:
         self._house.directory.forget(account_id)

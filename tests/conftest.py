@@ -65,6 +65,14 @@ def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 
 @pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator[str]:
+    """A migrated, empty database on PostgreSQL, for what several processes do."""
+    url = postgres.create(template=request.getfixturevalue("migrated_postgres"))
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with Database(database_url) as opened:
         yield opened

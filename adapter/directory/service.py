@@ -113,12 +113,15 @@ class Directory:
             raise _absent(resource, key, view.missing)
         return self._answer(view, [record], None)
 
-    def warm(self, account_id: str, client: Client) -> None:
-        """Begin the first gather of an account that has just been connected; whoever asks next joins it."""
+    async def begin(self, account_id: str, client: Client) -> None:
+        """Begin the gather of an account that has been connected, or has another credential, which may see other
+        things; whoever asks next joins it.
+        """
+        units = await self._opened(account_id, client)
+        await units.make_stale(lambda _: True)
         for name in ("users", "role_assignments"):
             if name in self.model.resources:
-                resource = self.model.resources[name]
-                self._join(account_id, client, resource, (name, None, False), self._max_age)
+                self._join(account_id, client, self.model.resources[name], (name, None, False), self._max_age)
 
     async def touched(self, account_id: str, client: Client, path: str) -> int:
         """Have whatever a write to the provider's `path` may have changed read again, by every process; how many."""

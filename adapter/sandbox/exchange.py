@@ -167,6 +167,7 @@ class Exchange:
                 time=self.sandbox.clock.stamp(),
                 request_id=self.request_id,
                 fault=fault.kind if fault else None,
+                remaining=self.sandbox.budget.remaining(held.account_id) if held else None,
             )
         )
 

@@ -33,6 +33,8 @@ class LoggedRequest(msgspec.Struct):
     time: str
     request_id: str
     fault: str | None = None
+    remaining: int | None = None
+    """What was left of the account's budget afterwards."""
 
 
 class RequestLog:
