@@ -1,0 +1,1 @@
+"""The OpenAPI document: one module a door, each reading the declarations that the door serves from."""
