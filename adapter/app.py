@@ -171,6 +171,7 @@ def _edge(house: House) -> ASGIApp:
             cursors=house.cursors,
             watcher=_Gatherer(house),
         ),
+        *docs.routes(document.compose(document.parts(model=house.model, provider=house.provider))),
         *health.routes(checks=_checks(house), metrics=metrics),
     ]
     app: ASGIApp = Router(routes, default=doors.root, redirect_slashes=False)
