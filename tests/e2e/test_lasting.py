@@ -9,8 +9,11 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from adapter.sandbox import Options, RunningSandbox, SeedOptions
+from adapter.storage.database import Database
+from adapter.storage.tables import UNITS
 from tests.e2e.serving import AdapterThread, Connected, _free_port, serving
 from tests.e2e.worlds import Truth
 
@@ -77,19 +80,21 @@ def together(*asks: Callable[[], httpx.Response]) -> list[httpx.Response]:
 
 
 def test_a_caller_reads_its_own_writes_on_another_adapter(postgres_url: str, tmp_path: Path) -> None:
-    with RunningSandbox(options=Options(consistency_s=0)) as sandbox:
-        with serving(sandbox, tmp_path, database_url=postgres_url) as connected:
-            thread, other = beside(connected)
-            try:
-                team = next(t for t in sandbox.truth()["teams"] if t["type"] == "enterprise")
-                for number in range(5):
-                    other.users(group_id=team["id"])
-                    email = f"fresh{number}@example.com"
-                    put_member(connected, team["id"], email)
-                    seen = other.users(group_id=team["id"], limit=1000).json()["result"]
-                    assert email in {user["username"] for user in seen}
-            finally:
-                thread.close()
+    with (
+        RunningSandbox(options=Options(consistency_s=0)) as sandbox,
+        serving(sandbox, tmp_path, database_url=postgres_url) as connected,
+    ):
+        thread, other = beside(connected)
+        try:
+            team = next(t for t in sandbox.truth()["teams"] if t["type"] == "enterprise")
+            for number in range(5):
+                other.users(group_id=team["id"])
+                email = f"fresh{number}@example.com"
+                put_member(connected, team["id"], email)
+                seen = other.users(group_id=team["id"], limit=1000).json()["result"]
+                assert email in {user["username"] for user in seen}
+        finally:
+            thread.close()
 
 
 def put_member(connected: Connected, team: str, email: str) -> None:
@@ -113,11 +118,6 @@ def test_units_go_with_the_account(database_url: str, tmp_path: Path) -> None:
 
 
 async def count_units(database_url: str) -> Any:
-    import sqlalchemy as sa
-
-    from adapter.storage.database import Database
-    from adapter.storage.tables import UNITS
-
     async with Database(database_url) as database, database.read() as connection:
         return (await connection.execute(sa.select(sa.func.count()).select_from(UNITS))).scalar_one()
 
