@@ -27,10 +27,11 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
-from adapter.web import graph, health, raw, unified
+from adapter.web import docs, graph, health, raw, unified
 from adapter.web.auth import Authenticated
 from adapter.web.edge import Housed, Limited, Observed, Shaped
 from adapter.web.metrics import Metrics
+from adapter.web.openapi import document
 
 PROVIDER = "heroku"
 
