@@ -52,6 +52,14 @@ INHERITED: dict[str, Any] = {
     "fields": {"id": "id"},
 }
 
+DAILY: dict[str, Any] = {"query": "day", "back": 30}
+GRAPH: dict[str, Any] = {
+    "root": {"kind": "account", "type": "an_account", "resource": "people"},
+    "nodes": [{"kind": "person", "type": "a_person", "resource": "people", "fields": ["status"]}],
+    "edges": [{"relationship": "HAS", "resource": "people", "from": {"account": "_root"}, "to": {"person": "id"}}],
+    "optional": ["people"],
+}
+
 Files = dict[str, Any]
 
 
@@ -100,6 +108,26 @@ def derived(**words: Any) -> Callable[[Files], None]:
     return spoil
 
 
+def told_daily(unit: dict[str, Any], **words: Any) -> Callable[[Files], None]:
+    """People that a list of days tells of."""
+
+    def spoil(files: Files) -> None:
+        files["units.yaml"]["units"]["members"] |= {"daily": DAILY} | unit
+        files["people.yaml"] |= {"methods": ["list"], "time": "seen"} | words
+
+    return spoil
+
+
+def drawn(path: str, value: Any) -> Callable[[Files], None]:
+    """A graph of people, spoilt at a path."""
+
+    def spoil(files: Files) -> None:
+        files["graph.yaml"] = msgspec.json.decode(msgspec.json.encode(GRAPH))
+        put("graph.yaml", path, value)(files)
+
+    return spoil
+
+
 def written(files: Files, directory: Path) -> Path:
     directory.mkdir(exist_ok=True)
     for name, content in files.items():
@@ -110,12 +138,12 @@ def written(files: Files, directory: Path) -> Path:
 
 UNIT_WORDS = [
     "get", "single", "each", "where", "unless_among", "when_any", "instead_of", "order", "accept", "scopes", "places",
-    "lists", "proof",
+    "lists", "proof", "daily",
 ]  # fmt: skip
 PLACES = ["group", "workspace", "organization"]
 UNIT_NAMES = sorted(UNITS["units"])
 FIELD_NAMES = sorted(PEOPLE["fields"])
-U, P = "units.yaml", "people.yaml"
+U, P, G = "units.yaml", "people.yaml", "graph.yaml"
 
 # what is wrong, how it comes about, the file, the path in it, what the refusal says, the words that it knows
 BAD: list[tuple[str, Callable[[Files], None], str, str, str, list[str] | None]] = [
@@ -299,6 +327,41 @@ BAD: list[tuple[str, Callable[[Files], None], str, str, str, list[str] | None]] 
      "does not give the key `id`", None),
     ("inherited into an unknown field", put(P, "inherited", {**INHERITED, "fields": {"id": "id", "x": "y"}}), P,
      "inherited.fields", "unknown field `x`", FIELD_NAMES),
+    ("a list of days that is one object", told_daily({"single": True, "each": {}, "get": "/x"}), U,
+     "units.members.daily", "a list of days can't have `single`", None),
+    ("a list of days that goes back too far", told_daily({"daily": {"query": "day", "back": 9999}}), U,
+     "units.members.daily.back", "Expected `int` <= 366", None),
+    ("days without a time", put(U, "units.members.daily", DAILY), P, "time", "a daily unit and `time` go together",
+     None),
+    ("a time without days", put(P, "time", "seen"), P, "time", "a daily unit and `time` go together", None),
+    ("days whose records can be got", told_daily({}, methods=["list", "get"]), P, "sources",
+     "the daily unit `members` stands alone", None),
+    ("a time that is no field", told_daily({}, time="x"), P, "time", "unknown field `x`", FIELD_NAMES),
+    ("a time without a filter", told_daily({}), P, "time", "unknown filter `seen`", ["name"]),
+    ("a time that is a text", told_daily({}, time="name"), P, "time", "`name` is no datetime", None),
+    ("an unknown word in a node", drawn("nodes.0.colour", "red"), G, "nodes[0]", "unknown word `colour`",
+     ["kind", "type", "shape", "resource", "where", "id", "name", "fields"]),
+    ("an unknown resource of a node", drawn("root.resource", "x"), G, "root.resource", "unknown resource `x`",
+     ["people"]),
+    ("an unknown field of a node", drawn("nodes.0.fields", ["x"]), G, "nodes[0].fields[0]", "unknown field `x`",
+     [name for name in FIELD_NAMES if name not in {"id", "name"}]),
+    ("a field where a node has its own", drawn("nodes.0.fields", ["name"]), G, "nodes[0].fields[0]",
+     "unknown field `name`", [name for name in FIELD_NAMES if name not in {"id", "name"}]),
+    ("a relationship in small letters", drawn("edges.0.relationship", "has"), G, "edges[0].relationship",
+     "Expected `str` matching regex", None),
+    ("an edge to a kind that no node is of", drawn("edges.0.to", {"pet": "id"}), G, "edges[0].to",
+     "unknown kind `pet`", ["account", "person"]),
+    ("an edge with two ends on one side", drawn("edges.0.from", {"account": "id", "person": "id"}), G,
+     "edges[0].from", "Expected `object` of length <= 1", None),
+    ("each without a name for the record", drawn("edges.0.each", "grants"), G, "edges[0].each",
+     "`each` and `as` go together", None),
+    ("an edge for each of what is no field",
+     drawn("edges.0", {**GRAPH["edges"][0], "each": "x", "as": "it"}), G, "edges[0].each", "unknown field `x`",
+     FIELD_NAMES),
+    ("a graph with an expression that is none", drawn("edges.0.where", "a ||"), G, "edges[0].where",
+     "is not JMESPath", None),
+    ("an optional resource that is not in the graph", drawn("optional", ["x"]), G, "optional[0]",
+     "unknown resource `x`", ["people"]),
     ("not YAML", lambda files: files.update({P: b"resource: [people"}), P, "line 1", "is not YAML", None),
     ("a tab where blanks belong", lambda files: files.update({P: b"resource:\n\tpeople"}), P, "line 2",
      "is not YAML", None),

@@ -56,9 +56,9 @@ def test_an_unknown_word_is_told_with_all_known_ones(tmp_path: Path) -> None:
         load_model([written(files, tmp_path / "m")])
 
     known = (
-        "resource description key methods id_pattern id_form get_place anonymous fields records sources from inherited"
+        "resource description key methods id_pattern id_form get_place time anonymous fields records sources from"
     )
-    assert " ".join(refused.value.known) == f"{known} filters search sort"
+    assert " ".join(refused.value.known) == f"{known} inherited filters search sort"
     assert str(refused.value).endswith("known here: " + ", ".join(refused.value.known))
 
 
