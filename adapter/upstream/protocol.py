@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ class RangePaging(_Strategy, frozen=True, kw_only=True, tag="range"):
     """The largest page; 200 unless asked. D"""
     order: str = "id"
     """The field to page by where nobody chose one; `name` is known to stop early. C"""
+    headers: ClassVar[frozenset[str]] = frozenset({"accept-ranges", "content-range", "next-range"})
+    """What an answer tells of its range: spent once the page is in an envelope. R"""
 
     def first(self, order: str | None, page: int | None = None) -> dict[str, str]:
         """The headers of a first page by the field `order`; without one, none: the list comes as it pleases."""

@@ -13,8 +13,8 @@ _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
 _READING = frozenset({"GET", "HEAD"})
 _JSON = ("application/json", "application/vnd.")
-# The range is spent, and the envelope is another body than the one these describe.
-SPENT = frozenset({"accept-ranges", "content-encoding", "content-length", "content-range", "etag", "next-range"})
+# The envelope is another body than the one these describe.
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "etag"})
 
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -42,6 +42,11 @@ class Listing:
     def continued(self) -> bool:
         """Whether this page is not the first."""
         return self._continuation is not None
+
+    @property
+    def spent(self) -> frozenset[str]:
+        """The headers of a page that don't hold for its envelope."""
+        return _OF_THE_BODY | self._paging.headers
 
     def read(self, taken: Taken) -> None:
         """Take `limit` and `next_cursor` from the query; InvalidParameter, InvalidCursor."""

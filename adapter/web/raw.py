@@ -25,7 +25,7 @@ from adapter.upstream.provider import Provider
 from adapter.upstream.streaming import StreamedReply
 from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, require_scope
 from adapter.web.doors import Door, behind, door_of
-from adapter.web.envelope import SPENT, CursorSealer, Listing, length_of_list, may_list
+from adapter.web.envelope import CursorSealer, Listing, length_of_list, may_list
 from adapter.web.passing import Outbound, Taken, inbound, take_out
 from adapter.web.presence import Gone, Presence
 from adapter.web.uploads import Upload, upload_of
@@ -244,7 +244,7 @@ class RawDoors:
             await _send_whole(send, reply.status, self._answer_headers(call, reply), content)
             return
         enveloped = listing.enveloped(reply, content, count)
-        headers = self._answer_headers(call, reply, SPENT)
+        headers = self._answer_headers(call, reply, listing.spent)
         headers.append((b"content-length", str(len(enveloped)).encode()))
         await _send_whole(send, 200 if reply.status == 206 else reply.status, headers, enveloped)
 
