@@ -51,7 +51,8 @@ async def _records(
     records, faults = engine.assemble(model, resource, shaped)
     if inherited and resource.inherited:
         above = [read.instance() for read in trusted if read.unit.name == resource.inherited.unit]
-        records = engine.inherit(resource, records, above)
+        records, unreadable_above = engine.inherit(resource, records, above)
+        faults += unreadable_above
     return records, faults
 
 

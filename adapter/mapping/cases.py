@@ -100,7 +100,8 @@ def _assembled(
     records, faults = engine.assemble(model, resource, shaped)
     if case.inherited and resource.inherited:
         above = [instance for instance in instances if instance.unit == resource.inherited.unit]
-        records = engine.inherit(resource, records, above)
+        records, unreadable = engine.inherit(resource, records, above)
+        faults += unreadable
     return records, [fault.reason for fault in faults]
 
 

@@ -272,20 +272,27 @@ def _derived(resource: Resource, derivation: Derivation, fragment: Fragment, ite
     return made
 
 
-def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> list[Record]:
+def inherit(
+    resource: Resource, records: Sequence[Record], instances: Sequence[Instance]
+) -> tuple[list[Record], list[Fault]]:
     """The records together with what they imply elsewhere; what somebody holds by themselves stands as it is."""
     if resource.inherited is None:
-        return list(records)
+        return list(records), []
     implying = _implying(resource.inherited, records)
-    made = [
-        fragment
-        for instance in instances
-        for rule, record in implying.get(instance.lineage[resource.inherited.parent]["id"], ())
-        for fragment in _implied(resource, resource.inherited, rule, record, instance)
-    ]
+    made: list[Fragment] = []
+    faults: dict[tuple[str, str], Fault] = {}
+    for instance in instances:
+        for rule, record in implying.get(instance.lineage[resource.inherited.parent]["id"], ()):
+            for item in instance.records:
+                try:
+                    made += _implied(resource, resource.inherited, rule, record, item)
+                except ShapeError as error:
+                    fault = Fault(unit=instance.unit, path=instance.path, reason=str(error))
+                    # One item is unreadable once, however many people it would have concerned.
+                    faults[fault.path, fault.reason] = fault
     held = {record.key for record in records}
     extra = [record for record in merge(resource, made) if record.key not in held]
-    return sorted((*records, *extra), key=lambda record: record.key)
+    return sorted((*records, *extra), key=lambda record: record.key), list(faults.values())
 
 
 def _implying(inheritance: Inheritance, records: Iterable[Record]) -> dict[str, list[tuple[Rule, Record]]]:
@@ -299,11 +306,16 @@ def _implying(inheritance: Inheritance, records: Iterable[Record]) -> dict[str, 
     return found
 
 
-def _implied(
-    resource: Resource, inheritance: Inheritance, rule: Rule, record: Record, instance: Instance
-) -> Iterable[Fragment]:
-    for item in instance.records:
-        if rule.where is None or _true(rule.where(item)):
-            for gives in rule.gives:
-                context = {**record.data, f"_{inheritance.item}": item, "_gives": gives}
-                yield _fragment(resource, inheritance.fields, inheritance.unit, context, item)
+def _implied(resource: Resource, inheritance: Inheritance, rule: Rule, record: Record, item: Any) -> list[Fragment]:
+    if not isinstance(item, dict):
+        raise ShapeError(f"a record is {type(item).__name__}, not an object")
+    if rule.where and not _true(rule.where(item)):
+        return []
+    above = {**record.data, f"_{inheritance.item}": item}
+    made = [
+        _fragment(resource, inheritance.fields, inheritance.unit, {**above, "_gives": gives}, item)
+        for gives in rule.gives
+    ]
+    if not all(fragment.key for fragment in made):
+        raise ShapeError(f"a record has no `{resource.key}`")
+    return made

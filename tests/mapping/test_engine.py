@@ -293,7 +293,10 @@ def test_every_field_of_a_resource_stands_in_every_record() -> None:
 
 
 def implied(records: Sequence[Record], apps: Sequence[Any], team: dict[str, str] = TEAMS[0]) -> list[Record]:
-    return engine.inherit(ASSIGNMENTS, records, [instance("team_apps", f"/teams/{team['id']}/apps", apps, team=team)])
+    above = instance("team_apps", f"/teams/{team['id']}/apps", apps, team=team)
+    made, faults = engine.inherit(ASSIGNMENTS, records, [above])
+    assert faults == []
+    return made
 
 
 def grants_of(*who: dict[str, Any], team: dict[str, str] = TEAMS[0]) -> list[Record]:
@@ -325,7 +328,19 @@ def test_a_locked_app_shows_itself_to_admins_only() -> None:
 def test_a_resource_that_implies_nothing_is_left_as_it_is() -> None:
     records, _ = assembled([invited("a@example.com")])
 
-    assert engine.inherit(USERS, records, []) == records
+    assert engine.inherit(USERS, records, []) == (records, [])
+
+
+@pytest.mark.parametrize("app", ["nonsense", None, {"name": "no id"}, {"id": None}, {"id": ["a"]}])
+def test_an_app_that_can_not_be_read_is_told_once_and_the_others_are_inherited_on(app: Any) -> None:
+    records = grants_of(*(member(who, "admin") for who in PEOPLE))
+    above = instance("team_apps", "/teams/t0/apps", [app, {"id": "a1"}], team=TEAMS[0])
+
+    made, faults = engine.inherit(ASSIGNMENTS, records, [above])
+
+    assert len(made) == len(records) + 4 * len(PEOPLE)
+    assert {fault.unit for fault in faults} == {"team_apps"}
+    assert len(faults) == 1
 
 
 def test_fixed_records_need_no_unit() -> None:
