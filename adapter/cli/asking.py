@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,6 +15,8 @@ from adapter.directory.query import parse_list, parse_one
 from adapter.directory.service import Answer
 from adapter.errors import AdapterError, BadRequest, NotFound
 from adapter.web.query import parse_query
+
+T = TypeVar("T")
 
 _LOOK_EVERY = 0.2
 
@@ -49,13 +51,13 @@ def gaps(missing: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 async def ask_list(house: House, question: Question) -> Found:
     """Every record that fits, however many pages the HTTP API would make of them."""
-    account_id, client = await _opened(house, question.account)
+    account_id, client = await opened(house, question.account)
     resource = house.directory.resource(question.resource)
     pairs = [*question.filters, ("truto_ignore_limit", "true")]
     if question.group is not None:
         pairs.append(("group_id", await _group_id(house, account_id, question.group)))
     query = parse_list(resource, parse_query(urlencode(pairs).encode()))
-    answer = await _gathered(house, account_id, house.directory.list_records(account_id, client, resource, query))
+    answer = await gathered(house, account_id, house.directory.list_records(account_id, client, resource, query))
     return Found(
         records=[{**record.data, "remote_data": record.remote} for record in answer.records[: question.limit]],
         fields=tuple(resource.fields),
@@ -66,10 +68,10 @@ async def ask_list(house: House, question: Question) -> Found:
 
 async def ask_one(house: House, question: Question, key: str) -> tuple[dict[str, Any], tuple[Mapping[str, Any], ...]]:
     """One record by its id, and what could not be read; NotFound where there is none."""
-    account_id, client = await _opened(house, question.account)
+    account_id, client = await opened(house, question.account)
     resource = house.directory.resource(question.resource)
     asked = house.directory.get_record(account_id, client, resource, key, parse_one(resource, {}))
-    answer = await _gathered(house, account_id, asked)
+    answer = await gathered(house, account_id, asked)
     record = answer.records[0]
     return {**record.data, "remote_data": record.remote}, _missing(answer)
 
@@ -98,7 +100,8 @@ def _places(roles: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {place["id"]: place["name"] for place in places if place}
 
 
-async def _opened(house: House, account: str | None) -> tuple[str, Any]:
+async def opened(house: House, account: str | None) -> tuple[str, Any]:
+    """The account of this id, or the only one that there is, with its client."""
     account_id = account or await _only_account(house)
     return account_id, await house.accounts.open(account_id)
 
@@ -125,7 +128,7 @@ async def _group_id(house: House, account_id: str, group: str) -> str:
     raise NotFound("No team has this id or name; `adapter groups list` shows them.")
 
 
-async def _gathered(house: House, account_id: str, asked: Awaitable[Answer]) -> Answer:
+async def gathered(house: House, account_id: str, asked: Awaitable[T]) -> T:
     """The answer; while it takes long, a bar tells how far the gather is."""
     task = asyncio.ensure_future(asked)
     try:

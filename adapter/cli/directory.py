@@ -228,7 +228,7 @@ def _list(
         _show_rows(resource, found, names, as_csv=as_csv)
     if len(found.records) < found.total:
         note(f"The first {len(found.records)} of {found.total}.")
-    _warn(found.missing)
+    warn(found.missing)
 
 
 def _show_rows(resource: str, found: "Found", names: Mapping[str, str], *, as_csv: bool) -> None:
@@ -260,10 +260,10 @@ def _show(resource: str, account: str | None, key: str, *, as_json: bool) -> Non
         show_json({**found, **gaps(missing)})
     else:
         record({name: value for name, value in found.items() if name != "remote_data"})
-    _warn(missing)
+    warn(missing)
 
 
-def _warn(missing: tuple[Mapping[str, Any], ...]) -> None:
+def warn(missing: tuple[Mapping[str, Any], ...]) -> None:
     """Say what could not be read: nobody should take an answer for complete that is not."""
     from adapter.cli.output import readable
 

@@ -9,7 +9,7 @@ import msgspec
 from adapter.directory.query import Query
 from adapter.directory.service import Answer, Directory
 from adapter.directory.units import Client, Missing, lasting
-from adapter.errors import NotFound, RemoteError
+from adapter.errors import AdapterError, NotFound, RemoteRateLimited, TooManyRequests
 from adapter.mapping.graphs import Edge, GraphBuilder, GraphPlan, Node
 
 Form = Literal["json", "dot"]
@@ -82,15 +82,15 @@ async def _answers(
 
 async def _answer(
     directory: Directory, account_id: str, client: Client, name: str, query: Query, asked: Asked
-) -> tuple[Answer, RemoteError | None]:
-    """A whole list; of one that is closed, what it says of itself: the others may still be open."""
+) -> tuple[Answer, AdapterError | None]:
+    """A whole list; of one that nothing of can be read now, what it lacks: the others may still be open."""
     resource = directory.resource(name)
     inherited = asked.include_inherited and resource.inherited is not None
     whole = msgspec.structs.replace(query, include_inherited=inherited)
     try:
         return await directory.list_records(account_id, client, resource, whole), None
-    except RemoteError as error:
-        if not lasting(error):
+    except AdapterError as error:
+        if not (lasting(error) or isinstance(error, TooManyRequests | RemoteRateLimited)):
             raise
         # What was refused is remembered: asking for what there is costs nothing more.
         partial = msgspec.structs.replace(whole, allow_partial=True, max_age=None)
@@ -171,7 +171,8 @@ def _comments(graph: Graph) -> Iterator[bytes]:
     yield f"// {len(graph.nodes)} nodes, {len(graph.edges)} edges\n".encode()
     for gap in graph.missing:
         where = "".join(f" of {kind} {place.get('name') or place.get('id')}" for kind, place in gap.place.items())
-        line = f"missing: {gap.unit}{where}: {gap.reason}: {gap.message}"
+        count = f" ({gap.count} lists)" if gap.count > 1 else ""
+        line = f"missing: {gap.unit}{where}{count}: {gap.reason}: {gap.message}"
         yield f"// {_plain(line)}\n".encode(errors="replace")
 
 
