@@ -151,7 +151,7 @@ Try in another terminal: everybody, who may do what on which app, and Heroku's o
   export TOKEN={demo.account_token}
   {curl} '{demo.base_url}/unified/user-directory/users?limit=3'
   {curl} '{demo.base_url}/unified/user-directory/role_assignments?role_id=app:deploy&limit=3'
-  {curl} '{demo.base_url}/custom/apps'
+  {curl} '{demo.base_url}/proxy/apps?limit=3'
 
 This token opens one connected account, {demo.integrated_account_id}. To manage accounts and tokens:
 

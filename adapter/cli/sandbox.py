@@ -70,7 +70,8 @@ def _tell(url: str, token: str) -> None:
     typer.echo(
         f"The sandbox answers at {url}\n"
         f"Its owner's token:      {token}\n\n"
-        f"  curl -s -H 'Authorization: Bearer {token}' {url}/teams\n\n"
+        f"  curl -s {url}/teams \\\n"
+        f"    -H 'Accept: application/vnd.heroku+json; version=3' -H 'Authorization: Bearer {token}'\n\n"
         f"To have the adapter talk to it, set HEROKU_API_URL={url}. Press Ctrl-C to stop."
     )
 
