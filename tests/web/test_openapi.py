@@ -174,14 +174,22 @@ def test_every_value_that_the_document_lets_through_is_taken(resource: Resource)
         name, _, operator = found["name"].rstrip("]").partition("[")
         value = example(found["schema"])
         given = {operator: [value]} if operator else value if isinstance(value, dict) else [value]
-        if name not in {"next_cursor", "truto_key_by", "truto_exclude_fields"}:
+        if name != "next_cursor":
             query.parse_list(resource, {name: given})
 
 
 def test_what_every_list_takes_is_all_that_the_parser_knows() -> None:
     """Those that depend on the resource stand with it."""
-    assert {*common_parameters(), "sort_by", "q"} == set(query.COMMON)
-    assert set(query.FOR_ONE) <= set(common_parameters())
+    of_resource = {"sort_by", "q", "truto_key_by", "truto_exclude_fields"}
+
+    assert {*common_parameters(), *of_resource} == set(query.COMMON)
+
+
+@pytest.mark.parametrize("resource", [one for one in RESOURCES if "get" in one.methods], ids=lambda one: one.name)
+def test_what_a_record_can_be_asked_for_with_is_all_that_the_parser_knows(resource: Resource) -> None:
+    taken = served()["paths"][f"/unified/user-directory/{resource.name}/{{id}}"]["get"]["parameters"]
+
+    assert {resolved(one)["name"] for one in taken} == {"id", *query.FOR_ONE}
 
 
 def test_the_formats_are_those_of_the_parser() -> None:

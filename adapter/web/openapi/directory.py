@@ -30,7 +30,6 @@ BOUNDS: tuple[Operator, ...] = ("gt", "gte", "lt", "lte")
 """The comparisons that dates get parameters of their own for; every filter takes every operator."""
 
 _FLAG: Schema = {"type": "boolean", "default": False}
-_NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 _FORMATS: Mapping[Format, str] = {
     "unified": "records in the shape declared here",
     "normalized": "the same without `remote_data`",
@@ -103,7 +102,7 @@ def _get(resource: Resource) -> Operation:
         }
         | _refusals(),
         security=either_token(Scope.DIRECTORY_READ),
-        parameters=[in_path("id", shown, schema), *_shared(FOR_ONE)],
+        parameters=[in_path("id", shown, schema), _excluding(resource), *_shared(_of_one())],
     )
     return {**made, "x-resource": resource.name}
 
@@ -124,7 +123,20 @@ def _list_parameters(resource: Resource) -> list[Schema]:
         made.append(query("q", {"type": "string"}, f"A text to find in {_among(resource)}"))
     if resource.inherited:
         made.append(query("include_inherited", _FLAG, "Also what follows from a role elsewhere, computed"))
-    return made + _shared(common_parameters())
+    key = {"type": "string", "enum": list(resource.fields)}
+    made.append(
+        query("truto_key_by", key, f"`result` as an object by this field, if no two records share it. {_RESHAPED}")
+    )
+    return [*made, _excluding(resource), *_shared(common_parameters())]
+
+
+def _excluding(resource: Resource) -> Schema:
+    fields: Schema = {"type": "array", "items": {"type": "string", "enum": [*resource.fields, "remote_data"]}}
+    return query("truto_exclude_fields", fields, f"Fields to leave out. {_RESHAPED}", style="form", explode=True)
+
+
+def _of_one() -> list[str]:
+    return [name for name in common_parameters() if name in FOR_ONE]
 
 
 def _among(resource: Resource) -> str:
@@ -213,14 +225,6 @@ _COMMON: tuple[Schema, ...] = (
         {"type": "string", "enum": list(_FORMATS), "default": "unified"},
         "; ".join(f"`{name}`: {meaning}" for name, meaning in _FORMATS.items()),
     ),
-    query(
-        "truto_exclude_fields",
-        _NAMES,
-        f"Fields to leave out. {_RESHAPED}",
-        style="form",
-        explode=True,
-    ),
-    query("truto_key_by", {"type": "string"}, f"`result` as an object by this field. {_RESHAPED}"),
     query("truto_ignore_limit", _FLAG, "Everything on one page"),
     query("truto_ignore_remote_data", _FLAG, "Without `remote_data`"),
 )
