@@ -285,7 +285,7 @@ async def test_an_answer_before_anything_was_read_is_partial_too() -> None:
 async def test_a_gather_begun_when_an_account_is_connected_is_the_one_that_a_list_waits_for() -> None:
     house = House(two_teams())
     gate = house.provider.block("/teams")
-    house.directory.warm("acc", house.provider)
+    await house.directory.begin("acc", house.provider)
     await house.provider.begun["/teams"].wait()
     asking = asyncio.create_task(house.ask())
     gate.set()
@@ -297,7 +297,7 @@ async def test_a_gather_begun_when_an_account_is_connected_is_the_one_that_a_lis
 async def test_closing_leaves_nothing_running() -> None:
     house = House(two_teams())
     house.provider.block("/teams/t1/members")
-    house.directory.warm("acc", house.provider)
+    await house.directory.begin("acc", house.provider)
     asking = asyncio.create_task(house.ask())
     await house.provider.begun["/teams/t1/members"].wait()
     await house.touched("/teams/t1/members/x")
