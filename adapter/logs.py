@@ -1,16 +1,30 @@
-"""Structured logs: JSON in production, readable in a terminal; whatever looks like a credential is blotted out."""
+"""Structured logs: JSON in production, readable in a terminal; whatever looks like a credential is blotted out.
 
+Lines are written in small batches: a write for each would stop the other threads of a busy server at every request.
+Warnings and worse go out at once, and so does everything where no event loop runs.
+"""
+
+import asyncio
+import atexit
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
+from structlog.typing import Processor
 
 Format = Literal["auto", "json", "console"]
+Event = MutableMapping[str, Any]
 
+ACCESS = "request"
+"""The event of an access line. It is made of our own words alone, and so is not searched for credentials."""
+
+_BATCH_SECONDS = 0.1
+_BATCH_LINES = 500
 _SECRET_KEYS = re.compile(r"token|secret|password|api_key|authorization|cookie|credential", re.IGNORECASE)
 _SECRET_VALUES = re.compile(
     r"\b(?:uda|udt|udl)_[\w-]{8,}|\bHRKU-[\w-]{8,}|\b(?:Bearer|Basic)\s+[\w.~+/=-]{8,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
@@ -19,6 +33,8 @@ _BLOT = "***"
 # These say which token, not what it is.
 _HARMLESS = frozenset({"token_id", "tokens"})
 
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
 
 def configure(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
     """Set up structlog, and the standard library's logging (which other libraries use) along with it."""
@@ -26,21 +42,15 @@ def configure(level: str = "info", form: Format = "auto", stream: TextIO | None 
     readable = form == "console" or (form == "auto" and out.isatty())
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            blotted,
-            structlog.dev.ConsoleRenderer(colors=out.isatty()) if readable else _as_json,
-        ],
+        processors=_readable(colors=out.isatty()) if readable else [_as_json],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=_Batches(out),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=out, force=True, format="%(levelname)s %(message)s")
 
 
-def blotted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def blotted(_logger: Any, _method: str, event: Event) -> Event:
     """A processor: values under telling names, and texts of telling shape, become `***`."""
     for key, value in event.items():
         if isinstance(value, str):
@@ -51,5 +61,70 @@ def blotted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
-def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+def telling(text: str) -> bool:
+    """Whether a text looks as if it held a credential."""
+    return _SECRET_VALUES.search(text) is not None
+
+
+def _readable(*, colors: bool) -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        blotted,
+        structlog.dev.ConsoleRenderer(colors=colors),
+    ]
+
+
+def _as_json(logger: Any, method: str, event: Event) -> str:
+    """All in one step: level, time, trace, blots, JSON."""
+    if event["event"] != ACCESS:
+        event = blotted(logger, method, structlog.processors.format_exc_info(logger, method, event))
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _encoder.encode({"timestamp": stamp, "level": method, **event}).decode()
+
+
+class _Batches:
+    """Makes loggers that all write to one stream, in batches."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lines: list[str] = []
+        self._due = False
+        atexit.register(self._write)
+
+    def __call__(self, *_: Any) -> "_Batches":
+        return self
+
+    def info(self, line: str) -> None:
+        self._lines.append(line)
+        if self._due and len(self._lines) < _BATCH_LINES:
+            return
+        later = _loop()
+        if later is None or len(self._lines) >= _BATCH_LINES:
+            self._write()
+        else:
+            self._due = True
+            later(_BATCH_SECONDS, self._write)
+
+    debug = info
+
+    def warning(self, line: str) -> None:
+        self._lines.append(line)
+        self._write()
+
+    msg = log = warn = error = critical = fatal = exception = warning
+
+    def _write(self) -> None:
+        self._due = False
+        lines, self._lines = self._lines, []
+        if lines and not self._out.closed:
+            self._out.write("\n".join(lines) + "\n")
+            self._out.flush()
+
+
+def _loop() -> Callable[[float, Callable[[], None]], object] | None:
+    try:
+        return asyncio.get_running_loop().call_later
+    except RuntimeError:
+        return None

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -84,3 +85,28 @@ def test_other_libraries_warnings_go_the_same_way() -> None:
     logging.getLogger("elsewhere").warning("careful")
 
     assert "careful" in out.getvalue()
+
+
+async def test_in_a_loop_lines_are_written_in_batches_and_warnings_at_once() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    log = structlog.get_logger("x")
+
+    log.info("first")
+    assert out.getvalue() == ""
+    log.warning("second")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["first", "second"]
+
+    log.info("third")
+    async with asyncio.timeout(3):
+        while "third" not in out.getvalue():  # noqa: ASYNC110  # a text tells nobody when it grows
+            await asyncio.sleep(0.01)
+
+
+async def test_a_batch_does_not_grow_without_end() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    for number in range(1200):
+        structlog.get_logger("x").info("said", number=number)
+
+    assert len(out.getvalue().splitlines()) >= 1000

@@ -1,5 +1,6 @@
 """Credentials between the vault and the client: sealed on one side, a `CredentialSource` on the other."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -68,16 +69,20 @@ class StoredCredential:
         self._timer = timer
         self._held: Secret | None = None
         self._held_until = 0.0
+        self._reading = asyncio.Lock()
         self._refused: Secret | None = None
         self._noted: tuple[str, tuple[str, ...]] | None = None
         self._noted_until = 0.0
 
     async def token(self) -> Secret:
         """What to send; KeyLost where it can't be opened, NeedsReauth where there is none."""
-        if self._held is None or self._timer() >= self._held_until:
-            self._held = (await self._read())[1]
-            self._held_until = self._timer() + _MAX_AGE
-        return self._held
+        if self._held is not None and self._timer() < self._held_until:
+            return self._held
+        async with self._reading:  # when it lapses under load, it is read once
+            if self._held is None or self._timer() >= self._held_until:
+                self._held = (await self._read())[1]
+                self._held_until = self._timer() + _MAX_AGE
+            return self._held
 
     async def renew(self, rejected: Secret) -> Secret | None:
         """Another credential than the rejected one, if somebody has replaced it meanwhile; an API key can't do more."""

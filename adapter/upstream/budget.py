@@ -11,7 +11,7 @@ from adapter.upstream.protocol import BudgetRule, Headers
 class Budget:
     """One provider account's budget. Nothing in it is exact: others spend from the same bucket between two answers."""
 
-    __slots__ = ("_at", "_clock", "_multiplier", "_rule", "_seen", "observed_at")
+    __slots__ = ("_at", "_clock", "_multiplier", "_rule", "_seen", "_seen_at", "_window")
 
     def __init__(self, rule: BudgetRule, clock: Callable[[], float] = time.monotonic) -> None:
         self._rule = rule
@@ -19,7 +19,13 @@ class Budget:
         self._seen: int | None = None
         self._multiplier = 1.0
         self._at = 0.0
-        self.observed_at: datetime | None = None
+        self._seen_at = 0.0
+        self._window = rule.window
+
+    @property
+    def observed_at(self) -> datetime | None:
+        """When an answer last told."""
+        return datetime.fromtimestamp(self._seen_at, UTC) if self._seen_at else None
 
     @property
     def capacity(self) -> int:
@@ -44,22 +50,22 @@ class Budget:
         if seen is not None:
             self._seen, self._multiplier = seen
             self._at = self._clock()
-            self.observed_at = datetime.now(UTC)
+            self._seen_at = time.time()
 
     def exhausted(self) -> None:
         """Take note of a refusal for want of budget."""
-        self._seen, self._at, self.observed_at = 0, self._clock(), datetime.now(UTC)
+        self._seen, self._at, self._seen_at = 0, self._clock(), time.time()
 
     def headers(self) -> list[tuple[str, str]]:
         """`ratelimit-*` for our answers; a budget that nobody has seen yet is taken for full.
 
         The reset is in seconds: when the bucket will be full again, if nobody takes from it.
         """
-        left = self.remaining
-        left = self.capacity if left is None else left
-        reset = math.ceil((self.capacity - left) / self.per_second)
+        capacity, left = self.capacity, self.remaining
+        left = capacity if left is None else left
+        reset = math.ceil((capacity - left) / self.per_second) if left < capacity else 0
         return [
-            ("ratelimit-limit", f"{self.capacity};w={self._rule.window}"),
+            ("ratelimit-limit", f"{capacity};w={self._window}"),
             ("ratelimit-remaining", str(left)),
             ("ratelimit-reset", str(reset)),
         ]

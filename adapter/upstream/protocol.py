@@ -73,7 +73,8 @@ class RemainingHeader(_Strategy, frozen=True, kw_only=True, tag="remaining_heade
         remaining = headers.get("ratelimit-remaining")
         if not remaining or not remaining.isascii() or not remaining.isdigit():
             return None
-        return int(remaining[:9]), _positive(headers.get("ratelimit-multiplier")) or 1.0
+        multiplier = headers.get("ratelimit-multiplier")
+        return int(remaining[:9]), (_positive(multiplier) or 1.0) if multiplier else 1.0
 
     @property
     def window(self) -> int:
@@ -143,9 +144,9 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _positive(text: str | None) -> float | None:
+def _positive(text: str) -> float | None:
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
         return None
     return value if 0 < value < 1000 else None

@@ -25,17 +25,15 @@ class Pool(Protocol):
 class StreamedReply:
     """An answer whose head is here and whose body is on its way, as it is on the wire."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_response", "fields", "headers", "status")
 
     def __init__(self, response: Response) -> None:
         self._response = response
         self.status = response.status
         self.headers: list[tuple[str, str]] = list(response.headers.items())
         """Names in lower case, in their order, repeated ones too."""
-
-    def header(self, name: str) -> str | None:
-        """The first header of that (lower-case) name."""
-        return next((value for key, value in self.headers if key == name), None)
+        self.fields: dict[str, str] = dict(self.headers)
+        """One value a name, for what comes once."""
 
     async def body(self) -> bytes:
         """All that is left of the body; UpstreamFailure where it breaks off."""
@@ -105,7 +103,7 @@ class Exchange:
             reply = await self._again(token, reply)
         elif reply.status in {403, 429}:
             await self._refused(reply)
-        self._lane.budget.observe(dict(reply.headers))
+        self._lane.budget.observe(reply.fields)
         return reply
 
     async def _ask(self, token: Secret) -> StreamedReply:
@@ -142,7 +140,7 @@ class Exchange:
         if reply.status == 429:
             self._lane.budget.exhausted()
             return
-        missing = list(self._provider.scopes.missing(dict(reply.headers)))
+        missing = list(self._provider.scopes.missing(reply.fields))
         await self._source.forbidden(RemoteForbidden(403, insight={"forbidden_error": {"missing_scopes": missing}}))
 
     async def _leave(self) -> None:

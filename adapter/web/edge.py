@@ -4,6 +4,7 @@
 rest. What one layer knows and another needs stands in `scope["state"]`: `request_id`, `status`, `route`, `caller`.
 """
 
+import itertools
 import re
 import secrets
 import time
@@ -14,6 +15,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapter import logs
 from adapter.errors import (
     AdapterError,
     BadRequest,
@@ -33,6 +35,10 @@ _CLIENT_CLOSED = 499
 _SERVER = (b"server", b"adapter")
 _MAX_PATH = 8 * 1024
 _BY_STATUS: Mapping[int, type[AdapterError]] = {404: NotFound, 405: MethodNotAllowed, 413: PayloadTooLarge}
+
+# Unique, not secret: asking the system for random bytes would cost each request more than its log line.
+_PROCESS = secrets.token_hex(10)
+_numbers = itertools.count(secrets.randbelow(1 << 32))
 
 RemoteIds = Callable[[int], str | None]
 
@@ -96,7 +102,7 @@ class Observed:
         self._metrics.request(route, method, status, seconds)
         caller = state.get("caller")
         _log.info(
-            "request",
+            logs.ACCESS,
             method=method if len(method) <= 16 else method[:16],
             route=route,
             status=status,
@@ -109,8 +115,10 @@ class Observed:
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return secrets.token_hex(16)
+            given = str(value, "ascii")
+            if not logs.telling(given):
+                return given
+    return f"{_PROCESS}{next(_numbers):012x}"
 
 
 class Shaped:

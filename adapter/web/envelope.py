@@ -73,7 +73,7 @@ class Listing:
 
     def turn(self, reply: StreamedReply) -> bool:
         """Move on past an empty page that has a successor: no empty page carries a cursor. False at the end."""
-        onward = self._paging.following(dict(reply.headers))
+        onward = self._paging.following(reply.fields)
         if onward is None:
             return False
         if onward == self._continuation:
@@ -83,7 +83,7 @@ class Listing:
 
     def enveloped(self, reply: StreamedReply, body: bytes, count: int) -> bytes:
         """The page as the contract writes lists; the records keep the provider's bytes."""
-        onward = self._paging.following(dict(reply.headers)) if count else None
+        onward = self._paging.following(reply.fields) if count else None
         cursor = self._cursors.seal(self._bound_to, onward) if onward else None
         tail = msgspec.json.encode({"next_cursor": cursor, "prev_cursor": None, "result_count": count})
         return b'{"result":' + body.strip() + b"," + tail[1:]
@@ -91,8 +91,8 @@ class Listing:
 
 def may_list(reply: StreamedReply) -> bool:
     """Whether this answer could be a page of a list: a success in plain JSON."""
-    kind = (reply.header("content-type") or "application/json").lower()
-    return reply.status in {200, 201, 206} and kind.startswith(_JSON) and not reply.header("content-encoding")
+    kind = (reply.fields.get("content-type") or "application/json").lower()
+    return reply.status in {200, 201, 206} and kind.startswith(_JSON) and not reply.fields.get("content-encoding")
 
 
 def length_of_list(body: bytes) -> int | None:

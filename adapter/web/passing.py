@@ -1,12 +1,13 @@
 """What passes through the raw doors and what stays behind: headers both ways, our own words in the query."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote_plus
 
 from adapter.errors import BadRequest, InvalidParameter
 from adapter.upstream.provider import Provider
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 Taken = Mapping[str, list[str]]
 
 _HOP_BY_HOP = frozenset(
@@ -79,7 +80,21 @@ _NOT_HANDED_ON = frozenset(
         "x-request-id",
     }
 )
+_MAX_NAMES = 1024
 _ADDED = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox")]
+
+
+class _Names(dict[Any, Any]):
+    """What becomes of each header name, worked out once: the name on the other side, or None where it stays behind."""
+
+    def __init__(self, passed_on: Callable[[Any], Any]) -> None:
+        self._passed_on = passed_on
+
+    def __missing__(self, name: Any) -> Any:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        passed_on = self[name] = self._passed_on(name)
+        return passed_on
 
 
 class Outbound:
@@ -89,40 +104,55 @@ class Outbound:
         named = [name.lower().encode() for name in provider.never_forward]
         self._dropped = _HOP_BY_HOP | _OURS | {name for name in named if not name.endswith(b"*")}
         self._dropped_beginnings = _OURS_BEGIN + tuple(name[:-1] for name in named if name.endswith(b"*"))
-        self._defaults = {name.lower(): value for name, value in provider.headers.items()}
+        self._defaults = [(name.lower(), value) for name, value in provider.headers.items()]
+        self._names = _Names(self._passed_on)
 
     def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[str, str]]:
         """What goes on of `given`, and the provider's default for what isn't; BadRequest for a value beyond ASCII.
 
         `keep_length` keeps the Content-Length of a body that is streamed or empty; any other gets its own.
         """
-        kept: list[tuple[str, str]] = []
-        hop: bytes = b""
-        for name, value in given:
-            if name in self._dropped:
-                if name == b"connection":
-                    hop += b"," + value.lower()
-                continue
-            if name.startswith(self._dropped_beginnings) or (name == b"content-length" and not keep_length):
-                continue
-            if not value.isascii():
-                raise BadRequest(f"The header `{name.decode('ascii', 'replace')}` holds more than ASCII.")
-            kept.append((name.decode("ascii"), value.decode("ascii")))
-        if hop and hop not in {b",keep-alive", b",close"}:
-            listed = {part.strip().decode("ascii", "replace") for part in hop.split(b",")}
-            kept = [pair for pair in kept if pair[0] not in listed]
-        names = {name for name, _ in kept}
-        return kept + [pair for pair in self._defaults.items() if pair[0] not in names]
+        names = self._names
+        try:
+            kept = [(passed_on, str(value, "ascii")) for name, value in given if (passed_on := names[name])]
+        except UnicodeDecodeError:
+            raise BadRequest("A request header holds more than ASCII, which can't be sent on.") from None
+        listed = _listed_as_hop_by_hop(given)
+        if listed or not keep_length:
+            gone = listed if keep_length else listed | {"content-length"}
+            kept = [pair for pair in kept if pair[0] not in gone]
+        for default in self._defaults:
+            if not any(name == default[0] for name, _ in kept):
+                kept.append(default)
+        return kept
+
+    def _passed_on(self, name: bytes) -> str | None:
+        stays = name in self._dropped or name.startswith(self._dropped_beginnings)
+        return None if stays else name.decode("ascii")
+
+
+def _listed_as_hop_by_hop(given: RawHeaders) -> set[str]:
+    """The names that `Connection` lists."""
+    listed = [value.lower() for name, value in given if name == b"connection"]
+    parts = b",".join(listed).split(b",") if listed else []
+    return {part.strip().decode("ascii", "replace") for part in parts}
+
+
+def _handed_on(name: str) -> bytes | None:
+    return None if name in _NOT_HANDED_ON or name.startswith("access-control-") else name.encode()
+
+
+_handed_on_names = _Names(_handed_on)
 
 
 def inbound(headers: Iterable[tuple[str, str]], without: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
     """What is handed on of the provider's response headers, and what is added to them."""
-    kept = [
-        (name.encode(), value.encode())
-        for name, value in headers
-        if name not in _NOT_HANDED_ON and name not in without and not name.startswith("access-control-")
-    ]
-    return kept + _ADDED
+    names = _handed_on_names
+    if without:
+        headers = [pair for pair in headers if pair[0] not in without]
+    kept = [(handed_on, value.encode()) for name, value in headers if (handed_on := names[name])]
+    kept += _ADDED
+    return kept
 
 
 def take_out(query: bytes, names: frozenset[str]) -> tuple[bytes, Taken]:

@@ -8,6 +8,7 @@ the provider's access table as it stands, and sent as it stands.
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -53,17 +54,25 @@ class Opener(Protocol):
     async def open(self, account_id: str, caller: Caller | None = None) -> BoundClient: ...
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a first line asks for: the target as it will be sent, our own parameters taken out, the scope it needs."""
+
+    method: str
+    path: str
+    target: str
+    taken: Taken
+    accounts: tuple[str, ...]
+    needs: Right
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request that was admitted: who asks what of which account."""
 
     caller: Caller
     account_id: str
     client: BoundClient
+    judged: Judged
     method: str
-    path: str
-    target: str
-    taken: Taken
-    needs: Right
     request_id: str
 
 
@@ -78,6 +87,7 @@ class RawDoors:
         self._outbound = Outbound(provider)
         self._cursors = cursors
         self._on_write = on_write
+        self._judged = lru_cache(maxsize=1024)(self._judge)
         self.routes: list[BaseRoute] = [_DoorRoute(b"/custom/", self.custom), _DoorRoute(b"/proxy/", self.proxy)]
 
     async def custom(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,15 +107,15 @@ class RawDoors:
 
     async def proxy(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`ANY /proxy/{path}`: a list in the envelope, anything else as it is."""
-        call = await self._admitted("proxy", scope, _OURS_OF_LISTS)
+        call = await self._admitted("proxy", scope)
         listing = Listing(
             self._provider.paging,
             self._cursors,
             account_id=call.account_id,
             method=call.method,
-            target=call.target,
+            target=call.judged.target,
         )
-        listing.read(call.taken)
+        listing.read(call.judged.taken)
         try:
             body = await upload_of(scope, receive)
             headers = self._list_headers(scope, body)
@@ -117,12 +127,12 @@ class RawDoors:
             raise _with_rates(error, call.client) from None
 
     async def _pass(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
-        call = await self._admitted(door, scope, _OURS)
+        call = await self._admitted(door, scope)
         try:
             body = await upload_of(scope, receive)
             headers = self._outbound.headers(scope["headers"], keep_length=not isinstance(body, bytes))
             with _present(receive, body):
-                async with call.client.stream(call.method, call.target, headers, body) as reply:
+                async with call.client.stream(call.method, call.judged.target, headers, body) as reply:
                     await self._settle(call, reply)
                     await self._hand_on(call, reply, send)
         except Gone:
@@ -130,30 +140,37 @@ class RawDoors:
         except AdapterError as error:
             raise _with_rates(error, call.client) from None
 
-    async def _admitted(self, door: Door, scope: Scope, ours: frozenset[str]) -> Call:
+    async def _admitted(self, door: Door, scope: Scope) -> Call:
         """Everything that may refuse, before anything is sent."""
         state = scope["state"]
         state["route"] = _ROUTES[door]
         caller = caller_of(scope)
-        method: str = scope["method"]
-        if not _METHOD.fullmatch(method) or method in _REFUSED_METHODS:
-            raise MethodNotAllowed("The provider takes no such method.", headers={"allow": "GET, POST, PATCH, DELETE"})
-        query, taken = take_out(scope["query_string"], ours)
-        target = checked_target(behind(scope["raw_path"], door), query)
-        path = target.partition("?")[0]
-        account_id = chosen_account(taken.get(ACCOUNT_PARAMETER, ()), caller)
-        needs = self._table.needed_scope(method, path)
-        require_scope(caller, needs)
+        judged = self._judged(door, scope["method"], scope["raw_path"], scope["query_string"])
+        account_id = chosen_account(judged.accounts, caller)
+        require_scope(caller, judged.needs)
         return Call(
             caller=caller,
             account_id=account_id,
             client=await self._accounts.open(account_id, caller),
+            judged=judged,
+            method=judged.method,
+            request_id=state["request_id"],
+        )
+
+    def _judge(self, door: Door, method: str, raw_path: bytes, raw_query: bytes) -> Judged:
+        """A pure function of what stands in the first line: its answers are kept."""
+        if not _METHOD.fullmatch(method) or method in _REFUSED_METHODS:
+            raise MethodNotAllowed("The provider takes no such method.", headers={"allow": "GET, POST, PATCH, DELETE"})
+        query, taken = take_out(raw_query, _OURS_OF_LISTS if door == "proxy" else _OURS)
+        target = checked_target(behind(raw_path, door), query)
+        path = target.partition("?")[0]
+        return Judged(
             method=method,
             path=path,
             target=target,
             taken=taken,
-            needs=needs,
-            request_id=state["request_id"],
+            accounts=tuple(taken.get(ACCOUNT_PARAMETER, ())),
+            needs=self._table.needed_scope(method, path),
         )
 
     async def _settle(self, call: Call, reply: StreamedReply) -> None:
@@ -164,8 +181,9 @@ class RawDoors:
             await self._written(call, reply.status)
 
     async def _written(self, call: Call, status: int) -> None:
+        path = call.judged.path
         # Where the path itself is a secret (an invitation's token), the audit trail holds the template only.
-        shown = self._table.template(call.method, call.path) if call.needs is Right.RAW_SECRETS else call.path
+        shown = self._table.template(call.method, path) if call.judged.needs is Right.RAW_SECRETS else path
         _audit.info(
             "raw_write",
             account_id=call.account_id,
@@ -176,7 +194,7 @@ class RawDoors:
             request_id=call.request_id,
         )
         try:
-            await self._on_write(call.account_id, call.method, call.path)
+            await self._on_write(call.account_id, call.method, path)
         except Exception:  # noqa: BLE001  # the write is done: nothing after it may make it look undone
             _log.exception("the directory could not be told of a write", request_id=call.request_id)
 
@@ -185,7 +203,7 @@ class RawDoors:
         if call.method == "HEAD" or reply.status in _BODILESS:
             await _send_whole(send, reply.status, headers, b"")
             return
-        length = reply.header("content-length")
+        length = reply.fields.get("content-length")
         if length is not None and len(length) <= 5 and int(length) <= _WHOLE:
             await _send_whole(send, reply.status, headers, await reply.body())
             return
@@ -199,7 +217,7 @@ class RawDoors:
     ) -> list[tuple[bytes, bytes]]:
         headers = inbound(reply.headers, without | {"retry-after"} if reply.status == 429 else without)
         if reply.status == 429:
-            wait = self._provider.errors.wait(dict(reply.headers))
+            wait = self._provider.errors.wait(reply.fields)
             headers.append((b"retry-after", str(wait).encode()))
         return headers + _rates(call.client)
 
@@ -220,7 +238,7 @@ class RawDoors:
         plain = [pair for pair in headers if pair[0] != "range"]
         page = listing.page_headers(given)
         for _ in range(_MAX_EMPTY_PAGES):
-            async with call.client.stream(call.method, call.target, [*plain, *page.items()], body) as reply:
+            async with call.client.stream(call.method, call.judged.target, [*plain, *page.items()], body) as reply:
                 await self._settle(call, reply)
                 if reply.status == 416 and page and given is None and not listing.continued and body is None:
                     page = {}  # a list that can't be ordered by the usual field comes as it pleases

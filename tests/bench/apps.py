@@ -1,0 +1,43 @@
+"""What is measured, as granian loads it: our whole app, and the least that passes a request on."""
+
+import os
+from pathlib import Path
+
+from pyreqwest.client import Client
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapter import logs
+from adapter.app import create_app
+from adapter.upstream.provider import Timeouts
+from adapter.upstream.transport import pool
+
+UPSTREAM = "BENCH_UPSTREAM"
+
+
+def ours() -> ASGIApp:
+    """The adapter as it is served, its access log written to nowhere."""
+    logs.configure("info", "json", Path(os.devnull).open("w"))  # noqa: SIM115  # open as long as the process
+    return create_app()
+
+
+def bare() -> ASGIApp:
+    """A pass-through with no question asked: the same pool, headers there and back, the body whole."""
+    return _Bare(os.environ[UPSTREAM])
+
+
+class _Bare:
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._pool: Client | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # it takes no body
+        if scope["type"] != "http":
+            return
+        if self._pool is None:
+            self._pool = pool(Timeouts())
+        headers = [(name.decode(), value.decode()) for name, value in scope["headers"] if name != b"host"]
+        target = self._upstream + scope["path"]
+        response = await self._pool.request(scope["method"], target).headers(headers).build().send()
+        back = [(name.encode(), value.encode()) for name, value in response.headers.items() if name != "connection"]
+        await send({"type": "http.response.start", "status": response.status, "headers": back})
+        await send({"type": "http.response.body", "body": (await response.bytes()).to_bytes(), "more_body": False})
