@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
-from .app import create_app
+from .app import SandboxApp, create_app
 from .options import Options
 from .seed import SeedOptions, generate
 from .state import Sandbox
@@ -54,27 +55,35 @@ def claim(host: str, port: int) -> socket.socket:
     return held
 
 
-def close_bound_only(host: str, port: int) -> None:
-    """Close the sockets that are bound here and neither listen nor are connected: they are of no more use.
+class EmbeddedServer(Server):
+    """granian in this process, without the socket that it forgets.
 
-    An embedded granian forgets one at each start (as of 2.8).
+    On Linux (as of 2.8) it binds one socket only to see whether that can be done, lets each worker bind its own, and
+    never closes the first. At this moment nothing else of ours is bound there but the one that holds the port.
     """
-    for descriptor, bound in own_sockets():
-        listens = bound.family == socket.AF_INET and bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        if not listens and _address(bound) == (host, port) and not _is_connected(bound):
-            os.close(descriptor)
+
+    def __init__(self, held: socket.socket, app: SandboxApp) -> None:
+        self._held = held
+        host, port = held.getsockname()[:2]
+        super().__init__(
+            app,
+            host,
+            port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            log_enabled=False,
+        )
+
+    def _init_shared_socket(self) -> None:
+        super()._init_shared_socket()  # type: ignore[no-untyped-call]  # granian annotates only some of itself
+        for descriptor, bound in own_sockets() if sys.platform == "linux" else ():
+            if descriptor != self._held.fileno() and is_bound_like(bound, self._held):
+                os.close(descriptor)
 
 
-def _address(bound: socket.socket) -> object:
-    return bound.getsockname()[:2] if bound.family == socket.AF_INET else None
-
-
-def _is_connected(connection: socket.socket) -> bool:
-    try:
-        connection.getpeername()
-    except OSError:
-        return False
-    return True
+def is_bound_like(one: socket.socket, other: socket.socket) -> bool:
+    return one.family == other.family and one.getsockname() == other.getsockname()
 
 
 class SandboxServer:
@@ -88,7 +97,7 @@ class SandboxServer:
         self._held = claim(host, port)
         self.host, self.port = self._held.getsockname()[:2]
         self._sandbox = sandbox
-        self._server: Server | None = None
+        self._server: EmbeddedServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -98,20 +107,11 @@ class SandboxServer:
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until stopped; `ready` is called when connections are taken."""
         self._loop = asyncio.get_running_loop()
-        self._server = Server(
-            create_app(self._sandbox),
-            self.host,
-            self.port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            log_enabled=False,
-        )
+        self._server = EmbeddedServer(self._held, create_app(self._sandbox))
         serving = asyncio.create_task(self._server.serve())
         try:
             await self._until_connected(serving)
             self._held.close()
-            close_bound_only(self.host, self.port)
             ready()
             await serving
         finally:
