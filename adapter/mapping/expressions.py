@@ -16,6 +16,7 @@ from jmespath import functions, visitor
 from jmespath.exceptions import JMESPathError
 
 from adapter.errors import DeclarationError
+from adapter.mapping.compiled import Compiler
 
 MAX_CHARS = 2000
 _PLAIN = re.compile(r"^(\w+)(\[\])?(?:\.(\w+))?$")
@@ -45,20 +46,22 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # jmespath publish
 
 # One interpreter for all: it keeps no state but a cache of its own methods, which is what makes reuse pay.
 _INTERPRETER = visitor.TreeInterpreter(jmespath.Options(custom_functions=_Functions()))
+_COMPILER = Compiler(_INTERPRETER.visit, _INTERPRETER._functions.call_function)  # noqa: SLF001  # no other way to it
 
 
 class Expression:
     """A compiled expression; calling it evaluates it. ShapeError where a value is of a kind that it can't take."""
 
-    __slots__ = ("_tree", "text")
+    __slots__ = ("_evaluate", "_tree", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._tree = jmespath.compile(text).parsed
+        self._evaluate = _COMPILER.compile(self._tree)
 
     def __call__(self, data: Any) -> Any:
         try:
-            return _INTERPRETER.visit(self._tree, data)
+            return self._evaluate(data)
         except (JMESPathError, TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
             raise ShapeError(f"`{self.text}`: {error}") from None
 
