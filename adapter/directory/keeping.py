@@ -36,7 +36,7 @@ class Keeper(Protocol):
     def give_back(self, path: str) -> None: ...
     def keep_cost(self, gather_cost: int) -> None: ...
     def keep_proof(self, path: str, day: int, held: bool) -> None: ...
-    async def mark_stale(self, paths: Sequence[str]) -> int | None: ...
+    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None: ...
     async def settle(self) -> None: ...
 
 
@@ -73,7 +73,7 @@ class Forgetful:
     def keep_proof(self, path: str, day: int, held: bool) -> None:
         return
 
-    async def mark_stale(self, paths: Sequence[str]) -> int | None:
+    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None:
         return None
 
     async def settle(self) -> None:
@@ -136,10 +136,10 @@ class DatabaseKeeper:
         self._proofs[path] = (day, held)
         self._write()
 
-    async def mark_stale(self, paths: Sequence[str]) -> int | None:
-        """Tell every process that these units are to be read again; the generation from here on."""
+    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None:
+        """Tell every process that what `touched` accepts is to be read again; the generation from here on."""
         await self.settle()
-        generation = await self._store.mark_stale(self._account_id, paths)
+        generation = await self._store.mark_stale(self._account_id, touched)
         await self._claims.release([], self._account_id)
         return generation if self._shared else None
 
@@ -182,6 +182,8 @@ class DatabaseKeeper:
             except StorageUnavailable as error:
                 # What was read stands in memory and is answered from there; after a restart it is read again.
                 _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
+            except Exception:  # noqa: BLE001  # a fault of ours, told as one; the claims must go back all the same
+                _log.exception("units_not_kept", integrated_account_id=self._account_id, units=len(kept))
             await self._claims.release([self._key(path) for path in (*kept, *returned)], self._account_id)
 
     async def _save(
@@ -212,6 +214,8 @@ def _rows(states: Sequence[State]) -> list[StoredUnit]:
             fetched_at=state.fetched_at,
             changed_at=state.changed_at,
             stale=state.stale,
+            proof_day=state.proof[0] if state.proof else None,
+            proof_held=state.proof[1] if state.proof else None,
         )
         for state in states
     ]

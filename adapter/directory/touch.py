@@ -17,16 +17,14 @@ Touched = Callable[[str], bool]
 def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     """A test for units' paths: whether the write to `path` may have changed what they list."""
     segments = [unquote(part) for part in path.split("/") if part]
-    roots = {f"/{segments[0]}"} if segments else set()
     words = [word for segment in segments[1:] if (word := _words(model, states, segment))]
     if not segments or not words:
         return lambda _: True
     ids = set().union(*words)
     # A change in one place shows in the lists of what it hangs on, as an app's people in its team's permissions, and of
-    # what hangs on it: whoever leaves a team leaves its apps.
+    # what hangs on it: whoever leaves a team leaves its apps. The lists at the root name every place.
     related = ids | _owners(model, states, ids) | _belongings(model, states, ids)
-    lists = roots | {state for state in states if state.count("/") == 1}
-    return lambda unit_path: unit_path in lists or any(unquote(part) in related for part in unit_path.split("/"))
+    return lambda unit_path: unit_path.count("/") == 1 or any(unquote(part) in related for part in unit_path.split("/"))
 
 
 def _words(model: Model, states: Mapping[str, State], segment: str) -> set[str]:

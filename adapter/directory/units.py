@@ -132,6 +132,9 @@ class AccountUnits:
 
     async def _catch_up(self, generation: int) -> None:
         """Another process wrote: whatever is stale by now is stale here, whatever is newer is taken over."""
+        # What lands from here on may have been read before the write, and what is being written is not marked yet.
+        self.generation = next(VERSIONS)
+        await self._keeper.settle()
         newest = max((state.fetched_at for state in self.states.values()), default=0.0)
         for state in await self._keeper.fresher(newest):
             self._adopt(state)
@@ -180,25 +183,38 @@ class AccountUnits:
 
     async def _fetch(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
         """The unit from whichever process has it fresh, else from upstream; one process fetches at a time."""
-        claimed = await self._keeper.claim(path)
-        while True:
-            theirs = await self._keeper.look(path)
-            if theirs is not None and self._fresh(theirs, max_age):
-                if claimed:
-                    self._keeper.give_back(path)
-                return self._adopt(theirs)
-            if claimed:
-                return await self._claimed(unit, path, client)
+        while not await self._keeper.claim(path):
+            theirs = await self._theirs(path, max_age)
+            if theirs is not None:
+                return theirs
             await self._keeper.news(_PATIENCE)
-            claimed = await self._keeper.claim(path)
-
-    async def _claimed(self, unit: Unit, path: str, client: Client) -> State:
-        generation, shared_generation = self.generation, self._shared_generation
         try:
-            state = await self._admitted(unit, path, client)
+            theirs = await self._theirs(path, max_age)
+            if theirs is None:
+                return await self._claimed(unit, path, client)
         except BaseException:
             self._keeper.give_back(path)
             raise
+        self._keeper.give_back(path)
+        return theirs
+
+    async def _theirs(self, path: str, max_age: float) -> State | None:
+        """Another process's reading, where it will do."""
+        generation = None
+        while generation != self.generation:
+            # A write that goes by while we look may have come too late for what we see.
+            generation = self.generation
+            theirs = await self._keeper.look(path)
+        if theirs is None or not self._fresh(theirs, max_age):
+            return None
+        mine = self.states.get(path)
+        if mine is not None and mine.stale and mine.fetched_at >= theirs.fetched_at:
+            return None
+        return self._adopt(theirs)
+
+    async def _claimed(self, unit: Unit, path: str, client: Client) -> State:
+        generation, shared_generation = self.generation, self._shared_generation
+        state = await self._admitted(unit, path, client)
         # A list that was on its way while a write went by may or may not show the write.
         state.stale = generation != self.generation
         state.succeed(self.states.get(path))
@@ -240,13 +256,20 @@ class AccountUnits:
         return State(path, records, fetched_at=fetched_at, cost=answer.requests, etag=answer.etag)
 
     async def make_stale(self, touched: Callable[[str], bool]) -> int:
-        """Have the units whose path `touched` accepts read again before they are used, by every process; how many."""
-        self.generation = next(VERSIONS)
-        hit = [state for path, state in self.states.items() if touched(path)]
-        for state in hit:
-            state.stale = True
-        generation = await self._keeper.mark_stale([state.path for state in hit])
-        self._shared_generation = self._shared_generation if generation is None else generation
+        """Have the units whose path `touched` accepts read again before they are used, by every process; how many.
+
+        They are marked in the database first: until then, what is read there looks fresh.
+        """
+        try:
+            generation = await self._keeper.mark_stale(touched)
+            if generation == self._shared_generation + 1:
+                # Else another process wrote meanwhile, which is still to be caught up with.
+                self._shared_generation = generation
+        finally:
+            self.generation = next(VERSIONS)
+            hit = [state for path, state in self.states.items() if touched(path)]
+            for state in hit:
+                state.stale = True
         return len(hit)
 
     def proved(self, state: State, day: int, held: bool) -> None:

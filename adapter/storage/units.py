@@ -1,6 +1,6 @@
 """What was read of an account's upstream lists: a row a unit, whole or not at all, shared by every process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from adapter.storage.database import Database
 from adapter.storage.tables import ACCOUNTS, DIRECTORIES, UNITS, fields_of
 
 _BATCH = 200
+_LONGEST_PATH = 1024
+"""Characters; what is longer is never kept, for it would not fit the column of all engines."""
 
 
 class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,9 @@ class UnitStore:
             if not await self._begin(connection, account_id):
                 return
             now = await self._generation(connection, account_id)
-            rows = [_row(account_id, unit, stale=unit.stale or generation < now) for unit in units]
+            # In one order everywhere: two who save the same units would wait for each other's rows otherwise.
+            kept = sorted((unit for unit in units if len(unit.path) <= _LONGEST_PATH), key=lambda unit: unit.path)
+            rows = [_row(account_id, unit, stale=unit.stale or generation < now) for unit in kept]
             for start in range(0, len(rows), _BATCH):
                 await connection.execute(self._upsert(), rows[start : start + _BATCH])
 
@@ -86,18 +90,24 @@ class UnitStore:
         """Path -> the day of a unit's proof, and whether it held."""
         target = UNITS.update().where(UNITS.c.account_id == account_id, UNITS.c.path == sa.bindparam("of_path"))
         values = target.values(proof_day=sa.bindparam("day"), proof_held=sa.bindparam("held"))
-        rows = [{"of_path": path, "day": day, "held": held} for path, (day, held) in proofs.items()]
+        rows = [{"of_path": path, "day": day, "held": held} for path, (day, held) in sorted(proofs.items())]
         async with self._database.write() as connection:
             await connection.execute(values, rows)
 
-    async def mark_stale(self, account_id: str, paths: Sequence[str]) -> int:
-        """Have these units read again before anybody uses them; the account's new generation."""
+    async def mark_stale(self, account_id: str, touched: Callable[[str], bool]) -> int:
+        """Have the units whose paths `touched` accepts read again before anybody uses them; the new generation.
+
+        It is asked about every unit that is kept: other processes may have read some that this one never heard of.
+        """
         async with self._database.write() as connection:
             if not await self._begin(connection, account_id):
                 return 0
             mine = DIRECTORIES.c.account_id == account_id
             bumped = DIRECTORIES.update().where(mine).values(generation=DIRECTORIES.c.generation + 1)
             generation = (await connection.execute(bumped.returning(DIRECTORIES.c.generation))).scalar_one()
+            # From here on nobody saves until the transaction ends.
+            known = await connection.scalars(sa.select(UNITS.c.path).where(UNITS.c.account_id == account_id))
+            paths = sorted(filter(touched, known))
             for start in range(0, len(paths), _BATCH):
                 batch = UNITS.c.path.in_(paths[start : start + _BATCH])
                 hit = UNITS.update().where(UNITS.c.account_id == account_id, batch)
@@ -139,7 +149,9 @@ class UnitStore:
 
     def _upsert(self) -> Any:
         insert = self._insert(UNITS)
-        given = {name: insert.excluded[name] for name in StoredUnit.__struct_fields__ if name != "path"}
+        given: dict[str, Any] = {name: insert.excluded[name] for name in StoredUnit.__struct_fields__ if name != "path"}
+        # A reading without a proof of its own leaves the one that is known.
+        given |= {name: sa.func.coalesce(given[name], UNITS.c[name]) for name in ("proof_day", "proof_held")}
         return insert.on_conflict_do_update(
             index_elements=[UNITS.c.account_id, UNITS.c.path],
             set_=given,
