@@ -37,14 +37,13 @@ class Batch(Generic[Key, Value]):
             asked, self._asked = self._asked, {}
             try:
                 answers = await self._answer(list(asked))
+                for key, future in asked.items():
+                    if not future.done():
+                        future.set_result(answers[key])
             except BaseException as error:
                 _fail(asked, error)
                 if not isinstance(error, Exception):
                     raise
-            else:
-                for key, future in asked.items():
-                    if not future.done():
-                        future.set_result(answers[key])
 
 
 def _fail(asked: Mapping[Key, asyncio.Future[Value]], error: BaseException) -> None:
