@@ -26,7 +26,7 @@ _SIZE = f"at most {MAX_CONTEXT_BYTES} bytes as JSON, {MAX_CONTEXT_LEVELS} levels
 TenantId = Annotated[
     str,
     Meta(
-        description="Whose connection it is, in your own words",
+        description="Whose connection it is, in your own words: printable text",
         extra_json_schema={"minLength": 1, "maxLength": MAX_TENANT_CHARS, "examples": ["acme"]},
     ),
 ]

@@ -66,13 +66,18 @@ def _asked(request: Request, params: Mapping[str, Any]) -> Asked:
 
 def _form(request: Request, params: Mapping[str, Any]) -> Form:
     """What `format` says, else what the caller would rather have."""
-    if "format" in params:
+    if _given(params, "format"):
         return "json" if _one(params, "format", tuple(MEDIA_TYPES)) == "json" else "dot"
     return "dot" if MEDIA_TYPES["dot"] in request.headers.get("accept", "").lower() else "json"
 
 
 def _flag(params: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    return _FLAGS[_one(params, name, tuple(_FLAGS))] if name in params else default
+    return _FLAGS[_one(params, name, tuple(_FLAGS))] if _given(params, name) else default
+
+
+def _given(params: Mapping[str, Any], name: str) -> bool:
+    """Whether a parameter says anything: as in the lists, an empty one does not."""
+    return bool(params.get(name, [""]) != [""])
 
 
 def _one(params: Mapping[str, Any], name: str, known: Sequence[str]) -> str:

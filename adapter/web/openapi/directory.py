@@ -1,8 +1,9 @@
 """The unified directory in the document: its resources, filters and formats, as the mapping files declare them."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from adapter.directory.query import DEFAULT_LIMIT, FOR_ONE, MAX_LIMIT, OPERATORS, Format, Operator
+from adapter.directory.query import DEFAULT_LIMIT, FOR_ONE, MAX_LIMIT, OPERATORS, Format
 from adapter.directory.units import Missing
 from adapter.mapping.model import Filter, Model, Resource
 from adapter.models import Scope
@@ -26,9 +27,6 @@ from adapter.web.unified import PREFIX
 
 TAG = "Directory"
 HEADERS = ("Age", "Last-Modified", "Warning", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
-BOUNDS: tuple[Operator, ...] = ("gt", "gte", "lt", "lte")
-"""The comparisons that dates get parameters of their own for; every filter takes every operator."""
-
 _FLAG: Schema = {"type": "boolean", "default": False}
 _FORMATS: Mapping[Format, str] = {
     "unified": "records in the shape declared here",
@@ -118,21 +116,21 @@ def _refusals() -> dict[str, Schema]:
 def _list_parameters(resource: Resource) -> list[Schema]:
     made: list[Schema] = []
     if resource.sort:
-        made.append(query("sort_by", _sort(resource), "A field; `-` before it or `:desc` behind it turns the order"))
+        made.append(_asked("sort_by", _sort(resource), "A field; `-` before it or `:desc` behind it turns the order"))
     if resource.search:
-        made.append(query("q", {"type": "string"}, f"A text to find in {_among(resource)}"))
+        made.append(_asked("q", {"type": "string"}, f"A text to find in {_among(resource)}"))
     if resource.inherited:
-        made.append(query("include_inherited", _FLAG, "Also what follows from a role elsewhere, computed"))
+        made.append(_asked("include_inherited", _FLAG, "Also what follows from a role elsewhere, computed"))
     key = {"type": "string", "enum": list(resource.fields)}
     made.append(
-        query("truto_key_by", key, f"`result` as an object by this field, if no two records share it. {_RESHAPED}")
+        _asked("truto_key_by", key, f"`result` as an object by this field, if no two records share it. {_RESHAPED}")
     )
     return [*made, _excluding(resource), *_shared(common_parameters())]
 
 
 def _excluding(resource: Resource) -> Schema:
     fields: Schema = {"type": "array", "items": {"type": "string", "enum": [*resource.fields, "remote_data"]}}
-    return query("truto_exclude_fields", fields, f"Fields to leave out. {_RESHAPED}", style="form", explode=True)
+    return _asked("truto_exclude_fields", fields, f"Fields to leave out. {_RESHAPED}", style="form", explode=True)
 
 
 def _of_one() -> list[str]:
@@ -156,79 +154,72 @@ def _shared(names: Iterable[str]) -> list[Schema]:
     return [ref(name, "parameters") for name in names]
 
 
+def _asked(name: str, schema: Schema, description: str, **more: Any) -> Schema:
+    """A parameter of the directory's: with an empty value it is as if it were not there."""
+    inner = schema.get("items", schema)
+    empty_fits = inner == {"type": "string"} or schema["type"] == "object"
+    return query(name, schema, description, **({} if empty_fits else {"allowEmptyValue": True}), **more)
+
+
 # --- filters
 
 
 def _filters(resource: Resource) -> list[Schema]:
-    made = []
-    for name, spec in resource.filters.items():
-        made.append(_filter(name, spec))
-        if spec.type == "datetime":
-            made += [_bound(name, operator) for operator in BOUNDS]
-    return made
+    return [_filter(name, spec) for name, spec in resource.filters.items()]
 
 
 def _filter(name: str, spec: Filter) -> Schema:
     described = f"The same as `{spec.name}`" if name != spec.name else f"By `{spec.path.text}`"
-    filtering: Schema = {"type": spec.type}
-    if name != spec.name:
-        filtering["alias_of"] = spec.name
-    return query(
-        name,
-        {"type": "array", "items": _value(spec)},
-        described,
-        style="form",
-        explode=True,
-        **{"x-filter": filtering},
-    )
+    filtering = {"type": spec.type} | ({"alias_of": spec.name} if name != spec.name else {})
+    if spec.type == "datetime":
+        # Every filter can be compared with; for a time, little else is of use.
+        return query(name, _COMPARED, described, style="deepObject", explode=True, **{"x-filter": filtering})
+    values: Schema = {"type": "array", "items": _value(spec)}
+    return _asked(name, values, described, style="form", explode=True, **{"x-filter": filtering})
 
 
 def _value(spec: Filter) -> Schema:
     if spec.values:
         return {"type": "string", "enum": list(spec.values)}
-    match spec.type:
-        case "boolean":
-            return {"type": "string", "enum": ["true", "false", "null"]}
-        case "datetime":
-            return {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
-        case _:
-            return {"type": "string"}
-
-
-def _bound(name: str, operator: Operator) -> Schema:
-    schema: Schema = {"type": "string", "format": "date-time"}
-    return query(f"{name}[{operator}]", schema, f"Compared with `{name}`", **{"x-filter": {"bound_of": name}})
+    return {"type": "string", "enum": ["true", "false", "null"]} if spec.type == "boolean" else {"type": "string"}
 
 
 _COMMON: tuple[Schema, ...] = (
-    query(
+    _asked(
         ACCOUNT_PARAMETER,
         {"type": "string"},
         "Which account; an API token has to name it, an account token knows it",
     ),
-    query(
+    _asked(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         "How many records a page has at most",
     ),
-    query("next_cursor", {"type": "string"}, "From the page before, with the same filters; empty means absent"),
-    query("allow_partial", _FLAG, "Answer with what is there while the first gather is still under way"),
-    query(
+    _asked("next_cursor", {"type": "string"}, "From the page before, with the same filters; empty means absent"),
+    _asked("allow_partial", _FLAG, "Answer with what is there while the first gather is still under way"),
+    _asked(
         "remote_query",
         {"type": "object", "additionalProperties": {"type": "string"}},
         "Goes to the provider untouched, as `remote_query[name]=value`; where one upstream list serves the resource",
         style="deepObject",
         explode=True,
     ),
-    query(
+    _asked(
         "truto_response_format",
         {"type": "string", "enum": list(_FORMATS), "default": "unified"},
         "; ".join(f"`{name}`: {meaning}" for name, meaning in _FORMATS.items()),
     ),
-    query("truto_ignore_limit", _FLAG, "Everything on one page"),
-    query("truto_ignore_remote_data", _FLAG, "Without `remote_data`"),
+    _asked("truto_ignore_limit", _FLAG, "Everything on one page"),
+    _asked("truto_ignore_remote_data", _FLAG, "Without `remote_data`"),
 )
 
+_MOMENT: Schema = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
+_COMPARED: Schema = {
+    "type": "object",
+    "properties": {operator: _MOMENT for operator in OPERATORS if operator != "in"},
+    "additionalProperties": False,
+    "minProperties": 1,
+}
 _GAPS: dict[str, Schema] = {
     "is_partial_response": {"const": True, "description": "There when something could not be read"},
     "missing": {"type": "array", "items": ref("Missing"), "description": "What could not be read, and why"},

@@ -13,10 +13,20 @@ _STRING: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _PARAMETERS: Mapping[str, Schema] = {
     ACCOUNT_PARAMETER: ref(ACCOUNT_PARAMETER, "parameters"),
-    "format": query("format", {"type": "string", "enum": list(MEDIA_TYPES)}, "Else what `Accept` would rather have"),
-    "addons": query("addons", {"type": "boolean", "default": True}, "With the add-ons of each app"),
+    "format": query(
+        "format",
+        {"type": "string", "enum": list(MEDIA_TYPES)},
+        "Else what `Accept` would rather have",
+        allowEmptyValue=True,
+    ),
+    "addons": query(
+        "addons", {"type": "boolean", "default": True}, "With the add-ons of each app", allowEmptyValue=True
+    ),
     "include_inherited": query(
-        "include_inherited", {"type": "boolean", "default": False}, "Also what follows from a role elsewhere, computed"
+        "include_inherited",
+        {"type": "boolean", "default": False},
+        "Also what follows from a role elsewhere, computed",
+        allowEmptyValue=True,
     ),
     "allow_partial": ref("allow_partial", "parameters"),
 }

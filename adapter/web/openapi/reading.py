@@ -58,8 +58,8 @@ def _fields(schema: Schema) -> Iterator[dict[str, Any]]:
 
 
 def _filters(parameters: list[Schema]) -> Iterator[dict[str, Any]]:
-    """Each filter once, with its aliases; the bounds of a date are an operator like any other."""
-    filters = [one for one in parameters if "bound_of" not in one.get("x-filter", {"bound_of": ""})]
+    """Each filter once, with its aliases."""
+    filters = [one for one in parameters if "x-filter" in one]
     for one in filters:
         if "alias_of" not in one["x-filter"]:
             aliases = [other["name"] for other in filters if other["x-filter"].get("alias_of") == one["name"]]
