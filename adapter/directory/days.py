@@ -37,8 +37,8 @@ Key = tuple[str, str, date]
 class Purse(Protocol):
     """What a fetch asks before it spends of the account's request budget."""
 
-    async def admit(self, priority: float, cost: int = 1) -> None: ...
-    def settle(self, cost: int = 1) -> None: ...
+    async def admit(self, priority: float, cost: int = 1) -> int: ...
+    def settle(self, turn: int, cost: int = 1) -> None: ...
     def back_off(self, seconds: float) -> None: ...
 
 
@@ -119,8 +119,7 @@ class Days:
             self._kept[key] = day
 
     async def _fetch(self, key: Key, unit: Unit, client: Client, purse: Purse | None) -> DayList:
-        if purse is not None:
-            await purse.admit(0.0)
+        turn = 0 if purse is None else await purse.admit(0.0)
         fetched_at = self._clock()
         try:
             records, error = await _asked(key, unit, client), None
@@ -134,7 +133,7 @@ class Days:
             records, error = [], refused
         finally:
             if purse is not None:
-                purse.settle()
+                purse.settle(turn)
         is_final = fetched_at >= _end_of(key[2]) + _SETTLED.total_seconds()
         return DayList(path=key[1], day=key[2], records=records, fetched_at=fetched_at, is_final=is_final, error=error)
 

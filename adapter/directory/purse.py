@@ -11,8 +11,11 @@ from collections.abc import Callable
 
 from adapter.errors import BudgetReserved
 
+_WINDOW = 128
+"""Requests that are under way at most: more than a provider is asked at a time, and few enough that what others spend
+meanwhile is seen before the rest goes."""
 _JUMP = 100
-"""A budget seen this much higher than thought was filled meanwhile; less is answers overtaking one another."""
+"""A budget seen this much higher than thought was filled meanwhile; less is not worth telling from the refill."""
 
 
 class Purse:
@@ -37,38 +40,55 @@ class Purse:
         self._under_way = 0
         self._lowest: float | None = None
         self._lowest_at = 0.0
-        self._waiting: list[tuple[float, int, int, asyncio.Future[bool]]] = []
-        self._order = itertools.count()
+        self._lowest_turn = 0
+        self._waiting: list[tuple[float, int, int, asyncio.Future[int | None]]] = []
+        self._turns = itertools.count(1)
+        """Puts what happens in order: answers may overtake one another."""
         self._draining = False
+        self._told = False
+        """Whether a fetch has come back, after which nothing more is to be found out."""
         self._closed_until = 0.0
 
-    async def admit(self, priority: float, cost: int = 1) -> None:
+    async def admit(self, priority: float, cost: int = 1) -> int:
         """Return when a fetch of `cost` requests may go; BudgetReserved where that would go below the reserve.
 
-        Of fetches that ask in the same tick, those with the lower `priority` go first.
+        Of those that wait, the ones with the lower `priority` go first. Answers the turn of admission, for `settle`.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._order), cost, future))
-        if not self._draining:
-            self._draining = True
-            asyncio.get_running_loop().call_soon(self._soon)
-        if not await future:
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._turns), cost, future))
+        self._drain_soon()
+        try:
+            turn = await future
+        except asyncio.CancelledError:
+            turn = future.result() if not future.cancelled() else None
+            if turn is not None:
+                self.settle(turn, cost)
+            raise
+        if turn is None:
             raise BudgetReserved(headers={"retry-after": str(self.wait())})
+        return turn
 
-    def settle(self, cost: int = 1) -> None:
-        """A fetch that was admitted is over; take note of what is left now."""
+    def settle(self, turn: int, cost: int = 1) -> None:
+        """A fetch that was admitted in a turn is over; take note of what is left now.
+
+        More than was thought is believed only of what set out after that was: an older answer is merely late.
+        """
         self._under_way = max(0, self._under_way - cost)
-        seen = self._remaining()
-        if seen is None:
-            return
-        known = self._estimate()
-        if known is None or seen < known or seen > known + _JUMP:
-            self._lowest, self._lowest_at = float(seen), self._clock()
+        self._told = True
+        seen, known = self._remaining(), self._estimate()
+        filled = known is not None and seen is not None and seen > known + _JUMP and turn > self._lowest_turn
+        if seen is not None and (known is None or seen < known or filled):
+            self._note(seen)
+        if self._waiting:
+            self._drain_soon()
 
     def back_off(self, seconds: float) -> None:
         """The provider refused for want of budget: nobody asks again before this is over."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
-        self._lowest, self._lowest_at = 0.0, self._clock()
+        self._note(0)
+
+    def _note(self, left: float) -> None:
+        self._lowest, self._lowest_at, self._lowest_turn = left, self._clock(), next(self._turns)
 
     def affordable(self) -> int | None:
         """Requests that may be made now; None where nothing is known of the budget."""
@@ -92,16 +112,24 @@ class Purse:
             return None
         return self._lowest + (self._clock() - self._lowest_at) / self._refill
 
-    def _soon(self) -> None:
-        asyncio.get_running_loop().call_soon(self._drain)
+    def _has_room(self) -> bool:
+        unknown = not self._told and self.affordable() is None
+        return self._under_way < (1 if unknown else _WINDOW)
+
+    def _drain_soon(self) -> None:
+        """Not at once: others are about to ask in the same tick, and may matter more."""
+        if not self._draining:
+            self._draining = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._drain)
 
     def _drain(self) -> None:
         self._draining = False
-        while self._waiting:
+        while self._waiting and self._has_room():
             _, _, cost, future = heapq.heappop(self._waiting)
             if future.done():
                 continue
             affordable = self.affordable()
             admitted = affordable is None or affordable >= cost
             self._under_way += cost if admitted else 0
-            future.set_result(admitted)
+            future.set_result(next(self._turns) if admitted else None)

@@ -227,7 +227,7 @@ class AccountUnits:
         if self.purse is None:
             return await self._read_upstream(unit, path, client, older)
         cost = older.cost if older else 1
-        await self.purse.admit(self._priority(path, older), cost)
+        turn = await self.purse.admit(self._priority(path, older), cost)
         try:
             return await self._read_upstream(unit, path, client, older)
         except RemoteRateLimited as error:
@@ -235,7 +235,7 @@ class AccountUnits:
             self.purse.back_off(_seconds(error.headers.get("retry-after")))
             raise
         finally:
-            self.purse.settle(cost)
+            self.purse.settle(turn, cost)
 
     def _priority(self, path: str, older: State | None) -> float:
         """Lower goes first: what is unknown, then what is old and much asked for."""
