@@ -15,6 +15,7 @@ from adapter.declarations import decode, read_yaml
 from adapter.errors import DeclarationError
 from adapter.mapping.expressions import Expression, compile_expression
 from adapter.mapping.graphs import GraphPlan, plan_graph
+from adapter.mapping.removals import Removal, Without, plan_removals, plan_without
 from adapter.mapping.schema import (
     FieldDecl,
     FilterType,
@@ -77,6 +78,7 @@ class Unit(_Made, frozen=True, kw_only=True):
     lists: Place | None
     proof: Proof | None
     daily: Daily | None
+    without: Mapping[str, Without]
 
     def path(self, lineage: Mapping[str, Any]) -> str:
         """The path for one chain of parent records: `/teams/<id>/members`."""
@@ -154,6 +156,7 @@ class Model(_Made, frozen=True, kw_only=True):
 
     units: Mapping[str, Unit]
     resources: Mapping[str, Resource]
+    removals: Mapping[str, Removal]
     graph: GraphPlan | None = None
 
     def units_of(self, resource: Resource, *, inherited: bool = False) -> tuple[str, ...]:
@@ -173,13 +176,19 @@ def load_model(directories: Sequence[Path]) -> Model:
     if UNITS_FILE not in files:
         raise DeclarationError(str(directories[0] / UNITS_FILE), "", "is missing")
     units_data, units_path = files.pop(UNITS_FILE)
-    units = _units(decode(units_data, UnitsFile, units_path), units_path)
+    units_decl = decode(units_data, UnitsFile, units_path)
+    units = _units(units_decl, units_path)
     graph = files.pop(GRAPH_FILE, None)
     decls = {name: (decode(data, ResourceFile, path), path) for name, (data, path) in files.items()}
     resources = {decl.resource: _resource(name, decl, path, units) for name, (decl, path) in sorted(decls.items())}
     for decl, path in decls.values():
         _check_derivation(decl, path, resources)
-    return Model(units=units, resources=resources, graph=plan_graph(*graph, resources) if graph else None)
+    return Model(
+        units=units,
+        resources=resources,
+        removals=plan_removals(units_decl.removals, units_path),
+        graph=plan_graph(*graph, resources) if graph else None,
+    )
 
 
 def overlay(base: Any, over: Any) -> Any:
@@ -213,7 +222,7 @@ def _units(file: UnitsFile, path: str) -> dict[str, Unit]:
     lineages = {name: _lineage(name, file.units, path, ()) for name in file.units}
     for name in file.units:
         _check_waiting(name, file.units, path, ())
-    units = {name: _unit(name, decl, lineages, path) for name, decl in file.units.items()}
+    units = {name: _unit(name, decl, lineages, file.removals, path) for name, decl in file.units.items()}
     for unit in units.values():
         _check_ways(unit, units, path)
     return units
@@ -284,7 +293,9 @@ def _check_holes(get: str, names: Sequence[str], path: str, at: str) -> None:
         raise DeclarationError(path, at, f"`{get}` has a hole that is not `{{name.field}}`")
 
 
-def _unit(name: str, decl: UnitDecl, lineages: Mapping[str, tuple[str, ...]], path: str) -> Unit:
+def _unit(
+    name: str, decl: UnitDecl, lineages: Mapping[str, tuple[str, ...]], removals: Mapping[str, Any], path: str
+) -> Unit:
     at = f"units.{name}"
     lineage = lineages[name]
     _check_holes(decl.get, lineage, path, f"{at}.get")
@@ -306,6 +317,7 @@ def _unit(name: str, decl: UnitDecl, lineages: Mapping[str, tuple[str, ...]], pa
         lists=decl.lists,
         proof=_proof(decl.proof, path, f"{at}.proof") if decl.proof else None,
         daily=_daily(decl, path, at) if decl.daily else None,
+        without=plan_without(decl.without, removals, path, f"{at}.without"),
     )
 
 

@@ -42,6 +42,23 @@ class DailyDecl(_Strict, frozen=True, kw_only=True):
     since: str | None = None
 
 
+class RemovalDecl(_Strict, frozen=True, kw_only=True):
+    """A way of taking somebody out of a place, after which lists may go on showing them for so many seconds."""
+
+    paths: Annotated[list[Annotated[str, msgspec.Meta(pattern=r"^/[^\s?#]*$")]], msgspec.Meta(min_length=1)]
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=600)]
+    goes_by: str
+    place: str | None = None
+
+
+class WithoutDecl(_Strict, frozen=True, kw_only=True):
+    """How a unit lists those whom a removal takes out."""
+
+    place: str
+    names: str
+    items: Name | None = None
+
+
 class UnitDecl(_Strict, frozen=True, kw_only=True):
     get: Annotated[str, msgspec.Meta(pattern=r"^/[^\s?#]*$")]
     single: bool = False
@@ -57,9 +74,11 @@ class UnitDecl(_Strict, frozen=True, kw_only=True):
     lists: Place | None = None
     proof: ProofDecl | None = None
     daily: DailyDecl | None = None
+    without: dict[Name, WithoutDecl] = {}
 
 
 class UnitsFile(_Strict, frozen=True, kw_only=True):
+    removals: dict[Name, RemovalDecl] = {}
     units: dict[Name, UnitDecl]
 
 

@@ -138,16 +138,19 @@ def written(files: Files, directory: Path) -> Path:
 
 UNIT_WORDS = [
     "get", "single", "each", "where", "unless_among", "when_any", "instead_of", "order", "accept", "scopes", "places",
-    "lists", "proof", "daily",
+    "lists", "proof", "daily", "without",
 ]  # fmt: skip
 PLACES = ["group", "workspace", "organization"]
 UNIT_NAMES = sorted(UNITS["units"])
 FIELD_NAMES = sorted(PEOPLE["fields"])
 U, P, G = "units.yaml", "people.yaml", "graph.yaml"
 
+LEAVING = {"paths": ["/teams/{place}/members/{item}"], "seconds": 5, "goes_by": "[id]"}
+
 # what is wrong, how it comes about, the file, the path in it, what the refusal says, the words that it knows
 BAD: list[tuple[str, Callable[[Files], None], str, str, str, list[str] | None]] = [
-    ("an unknown word at the top of the units", put(U, "unit", {}), U, "", "unknown word `unit`", ["units"]),
+    ("an unknown word at the top of the units", put(U, "unit", {}), U, "", "unknown word `unit`",
+     ["removals", "units"]),
     ("an unknown word in a unit", put(U, "units.teams.gets", "/x"), U, "units.teams", "unknown word `gets`",
      UNIT_WORDS),
     ("an unknown word in a proof", put(U, "units.permissions.proof.off", "x"), U, "units.permissions.proof",
@@ -331,6 +334,17 @@ BAD: list[tuple[str, Callable[[Files], None], str, str, str, list[str] | None]] 
      "units.members.daily", "a list of days can't have `single`", None),
     ("a list of days that goes back too far", told_daily({"daily": {"query": "day", "back": 9999}}), U,
      "units.members.daily.back", "Expected `int` <= 366", None),
+    ("a removal whose path names no item", put(U, "removals", {"leaving": {**LEAVING, "paths": ["/teams/{place}"]}}), U,
+     "removals.leaving.paths[0]", "must name {place} and end in {item}", None),
+    ("a removal whose path goes on behind the item", put(U, "removals", {"leaving": {
+        **LEAVING, "paths": ["/teams/{place}/members/{item}/x"]}}),
+     U, "removals.leaving.paths[0]", "must name {place} and end in {item}", None),
+    ("a removal that lasts for ever", put(U, "removals", {"leaving": {**LEAVING, "seconds": 9999}}), U,
+     "removals.leaving.seconds", "Expected `int` <= 600", None),
+    ("a removal that goes by no expression", put(U, "removals", {"leaving": {**LEAVING, "goes_by": "[id"}}), U,
+     "removals.leaving.goes_by", "is not JMESPath", None),
+    ("a unit without what nobody removes", put(U, "units.members.without", {"left": {"place": "id", "names": "id"}}), U,
+     "units.members.without.left", "unknown removal `left`", []),
     ("days without a time", put(U, "units.members.daily", DAILY), P, "time", "a daily unit and `time` go together",
      None),
     ("a time without days", put(P, "time", "seen"), P, "time", "a daily unit and `time` go together", None),
