@@ -114,7 +114,7 @@ def test_every_command_of_the_contract_is_there() -> None:
     tokens = {f"token {verb}" for verb in ("create", "list", "revoke")}
     accounts = {f"account {verb}" for verb in ("add", "list", "show", "remove")}
 
-    assert {" ".join(path) for path in COMMANDS} == nouns | others | tokens | accounts
+    assert {" ".join(path) for path in COMMANDS} >= nouns | others | tokens | accounts
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
