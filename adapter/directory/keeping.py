@@ -23,11 +23,16 @@ _LEVEL = 1
 _log = structlog.get_logger("adapter.directory")
 
 
+Kept = Callable[[Any], Any]
+"""Makes what is to be kept out of what is."""
+
+
 class Keeper(Protocol):
     """Where one account's units last."""
 
     async def load(self) -> tuple[StoredDirectory, list[State]]: ...
     async def generation(self) -> int | None: ...
+    async def settling(self) -> Any: ...
     async def fresher(self, since: float) -> list[State]: ...
     async def claim(self, path: str) -> bool: ...
     async def look(self, path: str) -> State | None: ...
@@ -36,7 +41,7 @@ class Keeper(Protocol):
     def give_back(self, path: str) -> None: ...
     def keep_cost(self, gather_cost: int) -> None: ...
     def keep_proof(self, path: str, day: int, held: bool) -> None: ...
-    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None: ...
+    async def mark_stale(self, touched: Callable[[str], bool], settling: Kept | None = None) -> int | None: ...
     async def settle(self) -> None: ...
 
 
@@ -47,6 +52,9 @@ class Forgetful:
         return StoredDirectory(), []
 
     async def generation(self) -> int | None:
+        return None
+
+    async def settling(self) -> Any:
         return None
 
     async def fresher(self, since: float) -> list[State]:
@@ -73,7 +81,7 @@ class Forgetful:
     def keep_proof(self, path: str, day: int, held: bool) -> None:
         return
 
-    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None:
+    async def mark_stale(self, touched: Callable[[str], bool], settling: Kept | None = None) -> int | None:
         return None
 
     async def settle(self) -> None:
@@ -106,6 +114,10 @@ class DatabaseKeeper:
         """The account's generation among all processes; None where no other process could have moved it."""
         return await self._asking.ask("") if self._shared else None
 
+    async def settling(self) -> Any:
+        """What is kept of the lists that lag behind writes."""
+        return (await self._store.directory(self._account_id)).settling
+
     async def fresher(self, since: float) -> list[State]:
         return await _states(await self._store.fresher(self._account_id, since))
 
@@ -136,10 +148,13 @@ class DatabaseKeeper:
         self._proofs[path] = (day, held)
         self._write()
 
-    async def mark_stale(self, touched: Callable[[str], bool]) -> int | None:
-        """Tell every process that what `touched` accepts is to be read again; the generation from here on."""
+    async def mark_stale(self, touched: Callable[[str], bool], settling: Kept | None = None) -> int | None:
+        """Tell every process that what `touched` accepts is to be read again; the generation from here on.
+
+        `settling` makes what is to be kept of lagging lists out of what is.
+        """
         await self.settle()
-        generation = await self._store.mark_stale(self._account_id, touched)
+        generation = await self._store.mark_stale(self._account_id, touched, settling)
         await self._claims.release([], self._account_id)
         return generation if self._shared else None
 

@@ -17,22 +17,22 @@ Touched = Callable[[str], bool]
 def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     """A test for units' paths: whether the write to `path` may have changed what they list."""
     segments = [unquote(part) for part in path.split("/") if part]
-    words = [word for segment in segments[1:] if (word := _words(model, states, segment))]
+    words = [word for segment in segments[1:] if (word := named(model, states, segment))]
     if not segments or not words:
         return lambda _: True
     ids = set().union(*words)
     # A change in one place shows in the lists of what it hangs on, as an app's people in its team's permissions, and of
     # what hangs on it: whoever leaves a team leaves its apps. The lists at the root name every place.
-    related = ids | _owners(model, states, ids) | _belongings(model, states, ids)
+    related = ids | owners(model, states, ids) | _belongings(model, states, ids)
     return lambda unit_path: unit_path.count("/") == 1 or any(unquote(part) in related for part in unit_path.split("/"))
 
 
-def _words(model: Model, states: Mapping[str, State], segment: str) -> set[str]:
+def named(model: Model, states: Mapping[str, State], segment: str) -> set[str]:
     """The ids of the places that go by this id or name."""
     return {str(record["id"]) for record in _places(model, states) if segment in {record.get("id"), record.get("name")}}
 
 
-def _owners(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str]:
+def owners(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str]:
     """The ids of whatever the records of these places point at: the team of an app or space, and its organization."""
     return {
         str(value["id"])
@@ -65,8 +65,9 @@ def _places(model: Model, states: Mapping[str, State]) -> Iterable[Any]:
 
 def _lists_places(model: Model, path: str) -> bool:
     shape = path.strip("/").split("/")
-    return any(unit.lists and _alike(unit.get.strip("/").split("/"), shape) for unit in model.units.values())
+    return any(unit.lists and alike(unit.get.strip("/").split("/"), shape) for unit in model.units.values())
 
 
-def _alike(template: list[str], path: list[str]) -> bool:
+def alike(template: list[str], path: list[str]) -> bool:
+    """Whether a path, part by part, is one of a template's."""
     return len(template) == len(path) and all(t.startswith("{") or t == p for t, p in zip(template, path, strict=True))

@@ -12,6 +12,7 @@ import msgspec
 
 from adapter.directory.keeping import Forgetful, Keeper
 from adapter.directory.purse import Purse
+from adapter.directory.settling import AGE, Settling, restored, stored
 from adapter.directory.state import VERSIONS, State
 from adapter.errors import (
     AdapterError,
@@ -103,6 +104,8 @@ class AccountUnits:
         self.generation = next(VERSIONS)
         self.gather_cost = 0
         """Upstream requests of the costliest recent gather: what it takes to do it again."""
+        self.settling = Settling()
+        """What recent writes did to lists that lag behind them."""
         self._shared_generation = 0
         """The account's generation among all processes on one database, as this one last saw it."""
         self._opened: asyncio.Task[None] | None = None
@@ -127,6 +130,7 @@ class AccountUnits:
         directory, states = await self._keeper.load()
         self._shared_generation = directory.generation
         self.gather_cost = max(self.gather_cost, directory.gather_cost)
+        self.settling = restored(directory.settling).then(self.settling, self.now())
         for state in states:
             self.states.setdefault(state.path, state)
 
@@ -135,6 +139,7 @@ class AccountUnits:
         # What lands from here on may have been read before the write, and what is being written is not marked yet.
         self.generation = next(VERSIONS)
         await self._keeper.settle()
+        self.settling = restored(await self._keeper.settling())
         newest = max((state.fetched_at for state in self.states.values()), default=0.0)
         for state in await self._keeper.fresher(newest):
             self._adopt(state)
@@ -168,7 +173,8 @@ class AccountUnits:
         return state
 
     def _fresh(self, state: State, max_age: float) -> bool:
-        return not state.stale and self.now() - state.fetched_at <= max_age
+        settles = state.fetched_at < self.settling.until(state.path)
+        return not state.stale and self.now() - state.fetched_at <= (min(max_age, AGE) if settles else max_age)
 
     def _take_off(self, unit: Unit, path: str, client: Client, max_age: float) -> tuple[int, asyncio.Task[State]]:
         flight = asyncio.create_task(self._fetch(unit, path, client, max_age))
@@ -255,13 +261,18 @@ class AccountUnits:
         records = older.records if answer.not_modified and older is not None else answer.records
         return State(path, records, fetched_at=fetched_at, cost=answer.requests, etag=answer.etag)
 
-    async def make_stale(self, touched: Callable[[str], bool]) -> int:
+    async def make_stale(self, touched: Callable[[str], bool], news: Settling | None = None) -> int:
         """Have the units whose path `touched` accepts read again before they are used, by every process; how many.
 
-        They are marked in the database first: until then, what is read there looks fresh.
+        They are marked in the database first: until then, what is read there looks fresh. `news` is what the write
+        leaves to settle.
         """
+        now = self.now()
+        self.settling = self.settling.then(news or Settling(), now)
         try:
-            generation = await self._keeper.mark_stale(touched)
+            generation = await self._keeper.mark_stale(
+                touched, (lambda kept: stored(restored(kept).then(news, now))) if news is not None else None
+            )
             if generation == self._shared_generation + 1:
                 # Else another process wrote meanwhile, which is still to be caught up with.
                 self._shared_generation = generation

@@ -95,6 +95,8 @@ DIRECTORIES = sa.Table(
     # Moves with every write that made units stale; what was on its way meanwhile is kept as stale.
     sa.Column("generation", sa.BigInteger, nullable=False),
     sa.Column("gather_cost", sa.Integer, nullable=False),
+    # What recent writes did to lists that lag behind them; null where nothing is known to.
+    sa.Column("settling", sa.JSON(none_as_null=True)),
 )
 
 UNITS = sa.Table(

@@ -36,6 +36,8 @@ class StoredDirectory(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: int = 0
     gather_cost: int = 0
+    settling: Any = None
+    """What recent writes did to lists that lag behind them; opaque here."""
 
 
 class UnitStore:
@@ -46,10 +48,10 @@ class UnitStore:
 
     async def directory(self, account_id: str) -> StoredDirectory:
         """The account's generation and gather cost; zeros where nothing was kept yet."""
-        query = sa.select(DIRECTORIES.c.generation, DIRECTORIES.c.gather_cost)
+        query = sa.select(*(DIRECTORIES.c[name] for name in StoredDirectory.__struct_fields__))
         async with self._database.read() as connection:
             row = (await connection.execute(query.where(DIRECTORIES.c.account_id == account_id))).one_or_none()
-            return StoredDirectory(generation=row.generation, gather_cost=row.gather_cost) if row else StoredDirectory()
+            return StoredDirectory(**fields_of(row)) if row else StoredDirectory()
 
     async def load(self, account_id: str, paths: Sequence[str] | None = None) -> list[StoredUnit]:
         """All the account's units, or those with these paths."""
@@ -94,10 +96,13 @@ class UnitStore:
         async with self._database.write() as connection:
             await connection.execute(values, rows)
 
-    async def mark_stale(self, account_id: str, touched: Callable[[str], bool]) -> int:
+    async def mark_stale(
+        self, account_id: str, touched: Callable[[str], bool], settling: Callable[[Any], Any] | None = None
+    ) -> int:
         """Have the units whose paths `touched` accepts read again before anybody uses them; the new generation.
 
         It is asked about every unit that is kept: other processes may have read some that this one never heard of.
+        `settling` makes what is kept of lagging lists out of what was, while no other process can.
         """
         async with self._database.write() as connection:
             if not await self._begin(connection, account_id):
@@ -106,6 +111,9 @@ class UnitStore:
             bumped = DIRECTORIES.update().where(mine).values(generation=DIRECTORIES.c.generation + 1)
             generation = (await connection.execute(bumped.returning(DIRECTORIES.c.generation))).scalar_one()
             # From here on nobody saves until the transaction ends.
+            if settling is not None:
+                kept = await connection.scalar(sa.select(DIRECTORIES.c.settling).where(mine))
+                await connection.execute(DIRECTORIES.update().where(mine).values(settling=settling(kept)))
             known = await connection.scalars(sa.select(UNITS.c.path).where(UNITS.c.account_id == account_id))
             paths = sorted(filter(touched, known))
             for start in range(0, len(paths), _BATCH):
