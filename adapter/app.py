@@ -16,7 +16,7 @@ from adapter.declarations import bundled_dir
 from adapter.directory.cursors import Cursors
 from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
 from adapter.directory.service import Directory
-from adapter.errors import StartupError
+from adapter.errors import AdapterError, StartupError
 from adapter.mapping.model import Model, load_model
 from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
@@ -146,7 +146,7 @@ class _App:
                 self._served = _edge(house)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except StartupError as error:
+        except AdapterError as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
         await send({"type": "lifespan.shutdown.complete"})
