@@ -82,6 +82,8 @@ class AccountStore:
     async def remove(self, account_id: str) -> Mapping[str, int] | None:
         """Delete the account with all that hangs on it; how many rows of what, or None where there was no account."""
         async with self._database.write() as connection:
+            # The account first, as whoever keeps its units does: the other way round they could wait for each other.
+            await connection.execute(sa.select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
             counts = {
                 table.name: (await connection.execute(table.delete().where(table.c.account_id == account_id))).rowcount
                 for table in (CREDENTIALS, TOKENS, UNITS, DIRECTORIES)
