@@ -27,6 +27,7 @@ async def assemble(model: Model, resource: Resource, gather: Gather, query: Quer
     records, faults = await _records(model, resource, gather.reads(), inherited=query.include_inherited)
     times = [read.state.fetched_at for read in reads] or [gather.begun_at]
     changed = [read.state.changed_at for read in reads] or [gather.begun_at]
+    changed += [change.at for read in reads for change in read.changes]
     return View(
         collection=Collection(resource, records),
         oldest=min(times),
@@ -34,6 +35,7 @@ async def assemble(model: Model, resource: Resource, gather: Gather, query: Quer
         missing=(*compact(missing), *map(unreadable, faults)),
         paths=tuple((read.state.path, _status(read.state.error), read.state.fetched_at) for read in reads),
         held=gather.held,
+        settles=any(read.settles for read in reads),
     )
 
 
@@ -57,12 +59,13 @@ async def _records(
 
 
 def shaped_once(resource: Resource, read: Read) -> engine.Shaped:
-    """The read's fragments: shaped once for each version of the unit and of what it hangs on."""
-    key = (resource.name, read.unit.name)
+    """The read's fragments: shaped once for each version of the unit, of what it hangs on, and of the resource."""
+    key = (resource.name, read.unit.name, resource.overridden)
     kept = read.state.shaped.get(key)
-    if kept is None or kept[0] != read.lineage:
-        kept = read.state.shaped[key] = (read.lineage, engine.shape(resource, read.instance()))
-    return kept[1]
+    if kept is None or kept[0] is not resource or kept[1:3] != (read.lineage, read.changes):
+        made = engine.shape(resource, read.instance())
+        kept = read.state.shaped[key] = (resource, read.lineage, read.changes, made)
+    return kept[3]
 
 
 def readable(read: Read) -> bool:

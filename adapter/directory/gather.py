@@ -15,6 +15,7 @@ from adapter.directory.units import AccountUnits, Client, Missing
 from adapter.errors import AdapterError, BudgetReserved, RemoteForbidden, RemoteNotFound, RemoteRateLimited
 from adapter.mapping.engine import Instance
 from adapter.mapping.model import Model, Unit
+from adapter.mapping.removals import Change, truthful
 from adapter.mapping.schema import Place
 
 Lineage = Mapping[str, Any]
@@ -35,11 +36,17 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     distrusted: bool = False
     """The unit proved wrong, or does not exist: other units are read instead of it."""
+    changes: tuple[Change, ...] = ()
+    """What writes did that the list may not show yet."""
+    settles: bool = False
+    """A write touched the list, and it can't be relied on yet."""
 
     def instance(self) -> Instance:
-        return Instance(
-            unit=self.unit.name, path=self.state.path, lineage=self.lineage, records=self.state.records or ()
-        )
+        records = self.state.records or ()
+        if self.changes:
+            parents = {f"_{name}": record for name, record in self.lineage.items()}
+            records = truthful(self.unit.without, self.changes, records, parents)
+        return Instance(unit=self.unit.name, path=self.state.path, lineage=self.lineage, records=records)
 
     def missing(self) -> Missing | None:
         error = self.state.error
@@ -147,7 +154,13 @@ class Gather:
         return self.done.setdefault(unit.name, {}).setdefault(path, read)
 
     def _done(self, name: str) -> list[Read]:
-        return [read for _, read in sorted(self.done.get(name, {}).items())]
+        return [self._settled(read) for _, read in sorted(self.done.get(name, {}).items())]
+
+    def _settled(self, read: Read) -> Read:
+        """With what is known by now of writes that went by meanwhile."""
+        settling, at = self._units.settling, read.state.fetched_at
+        changes, settles = settling.about(read.unit, at), at < settling.until(read.state.path)
+        return msgspec.structs.replace(read, changes=changes, settles=settles) if changes or settles else read
 
     async def _state(self, unit: Unit, path: str) -> State:
         # What this gather has read itself is fresh for it, however fresh the caller insists.

@@ -21,6 +21,9 @@ async def prove(model: Model, unit: Unit, lineage: Lineage, state: State, units:
     day = int(units.now() // _DAY)
     if state.proof and state.proof[0] == day:
         return state.proof[1]
+    if state.fetched_at < units.settling.until(state.path):
+        # Two lists that lag behind a write each in its own time prove nothing of each other.
+        return state.proof is None or state.proof[1]
     try:
         verdict = await _verdict(model, unit, lineage, state, day, fetch)
     except AdapterError:

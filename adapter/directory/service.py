@@ -15,6 +15,7 @@ from adapter.directory.gather import Gather, Scope
 from adapter.directory.keeping import Forgetful, KeeperMaker
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
+from adapter.directory.settling import AGE, settling_after
 from adapter.directory.touch import touched_by
 from adapter.directory.units import AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
@@ -22,6 +23,7 @@ from adapter.errors import BadRequest, DirectoryGathering, InvalidParameter, Not
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
+from adapter.mapping.removals import written
 
 MAX_ACCOUNTS = 512
 """Accounts whose units are kept in memory; the one not asked for longest goes first."""
@@ -123,11 +125,18 @@ class Directory:
             if name in self.model.resources:
                 self._join(account_id, client, self.model.resources[name], (name, None, False), self._max_age)
 
-    async def touched(self, account_id: str, client: Client, path: str) -> int:
-        """Have whatever a write to the provider's `path` may have changed read again, by every process; how many."""
+    async def touched(
+        self, account_id: str, client: Client, path: str, *, method: str = "", answer: bytes = b""
+    ) -> int:
+        """Have whatever a write to the provider's `path` may have changed read again, by every process; how many.
+
+        By method and `answer`, the provider's, it is known who was taken out of what, whatever lists go on showing.
+        """
         units = await self._opened(account_id, client)
         self.activities.days.touched(account_id)
-        return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]))
+        write = written(self.model.removals, method, path, answer)
+        news = settling_after(self.model, units.states, write, units.now()) if write else None
+        return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]), news)
 
     def gathering(self, account_id: str) -> Gather | None:
         """The gather that an account's callers wait for at the moment, for showing its progress."""
@@ -181,7 +190,7 @@ class Directory:
         units = await self._opened(account_id, client)
         max_age = self._max_age_for(units, client, query)
         kept = self._views.get((account_id, key))
-        if kept and kept[0] == units.generation and units.now() < kept[1] + self._good_for(kept[2], max_age):
+        if kept and self._still_holds(*kept, units=units, resource=resource, max_age=max_age):
             return kept[2]
         gather, task = self._join(account_id, client, resource, key, max_age)
         done, _ = await asyncio.wait({task}, timeout=self._wait)
@@ -190,11 +199,23 @@ class Directory:
         if done and not (query.allow_partial and gather.has_read):
             task.result()
         complete = bool(done) and task.exception() is None
-        view = await assemble(self.model, resource, gather, query, complete=complete)
+        view = await self._assembled(units, resource, gather, query, complete=complete)
         if complete:
+            made_at = units.now() if view.held or view.settles else view.oldest
             # A write that went by meanwhile may not be in it: the next to ask gathers again.
-            self._views[account_id, key] = (gather.begun_generation, units.now() if view.held else view.oldest, view)
+            self._views[account_id, key] = (gather.begun_generation, made_at, view)
         return view
+
+    async def _assembled(
+        self, units: AccountUnits, resource: Resource, gather: Gather, query: Query, *, complete: bool
+    ) -> View:
+        """The view of what was read, with every write in it that any process has answered by now."""
+        await units.open()
+        while True:
+            known = units.settling
+            view = await assemble(self.model, resource, gather, query, complete=complete)
+            if units.settling is known:
+                return view
 
     def _join(
         self, account_id: str, client: Client, resource: Resource, key: ViewKey, max_age: float
@@ -285,8 +306,16 @@ class Directory:
             self._purses[client.account_key] = purse
         return purse
 
+    def _still_holds(
+        self, generation: int, made_at: float, view: View, *, units: AccountUnits, resource: Resource, max_age: float
+    ) -> bool:
+        current = generation == units.generation and view.collection.resource is resource
+        return current and units.now() < made_at + self._good_for(view, max_age)
+
     def _good_for(self, view: View, max_age: float) -> float:
         """How long a view may be answered from; one that lacks something for want of budget is looked at again soon."""
+        if view.settles:
+            return min(max_age, AGE)
         return min(max_age, _SOON) if view.held else max_age
 
     def _max_age_for(self, units: AccountUnits, client: Client, query: Query) -> float:

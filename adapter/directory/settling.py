@@ -59,6 +59,7 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
         places=write.places | {place.lower() for place in ids},
         names=write.names,
         gone=write.gone,
+        at=now,
         until=until,
     )
     shapes = [unit.get.strip("/").split("/") for unit in model.units.values() if change.kind in unit.without]

@@ -6,6 +6,8 @@ from typing import Any
 
 from adapter.errors import AdapterError
 from adapter.mapping.engine import Shaped
+from adapter.mapping.model import Resource
+from adapter.mapping.removals import Change
 
 VERSIONS = itertools.count(1)
 """Counts on over all accounts, so that no generation comes again when an account is forgotten and read anew."""
@@ -39,8 +41,10 @@ class State:
         self.proof: tuple[int, bool] | None = None
         """The day of the last proof, and whether the unit proved right."""
         self.version = next(VERSIONS)
-        self.shaped: dict[tuple[str, str], tuple[Mapping[str, Any], Shaped]] = {}
-        """By resource and unit: two units may share a path and read it differently."""
+        self.shaped: dict[tuple[str, str, bool], tuple[Resource, Mapping[str, Any], tuple[Change, ...], Shaped]] = {}
+        """By resource and unit, for two units may share a path and read it differently, and by whether the resource is
+        an account's own version; each with what it was shaped from.
+        """
 
     def succeed(self, older: "State | None") -> None:
         """Go on from the state before: a list that reads the same keeps its version and its shaped records."""

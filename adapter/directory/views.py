@@ -110,6 +110,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     changed: float
     """When anything in it was last seen to change."""
     missing: tuple[Missing, ...]
+    settles: bool = False
+    """Whether anything in it may still lag behind a write."""
     held: int = 0
     """How many units are older than asked for, or missing, for want of budget; they follow by themselves."""
     paths: tuple[tuple[str, int, float], ...]

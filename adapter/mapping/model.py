@@ -149,6 +149,8 @@ class Resource(_Made, frozen=True, kw_only=True):
     """By name and by alias."""
     search: tuple[Expression, ...]
     sort: tuple[str, ...]
+    overridden: bool = False
+    """Whether it is one account's own version."""
 
 
 class Model(_Made, frozen=True, kw_only=True):

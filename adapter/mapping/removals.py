@@ -38,7 +38,7 @@ class Without(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody taken out of a place, or put in: told of until `until`, in seconds since the epoch.
+    """Somebody taken out of a place, or put in, at `at`; lists may lag behind until `until`; since the epoch.
 
     `places` and `names` are everything that the place and the person are known to go by, in lower case.
     """
@@ -47,6 +47,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     places: frozenset[str]
     names: frozenset[str]
     gone: bool
+    at: float
     until: float
 
 

@@ -73,7 +73,7 @@ def test_the_answer_tells_the_place_by_its_other_names() -> None:
 
 
 def change(kind: str, place: str, *names: str, gone: bool = True) -> Change:
-    return Change(kind=kind, places=frozenset({place}), names=frozenset(names), gone=gone, until=9.0)
+    return Change(kind=kind, places=frozenset({place}), names=frozenset(names), gone=gone, at=1.0, until=9.0)
 
 
 def left(unit: str, records: list[Any], *changes: Change, **parents: Any) -> list[Any]:
