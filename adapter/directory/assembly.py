@@ -16,7 +16,6 @@ from adapter.mapping.model import Model, Resource
 
 _TOLD_APART = 20
 """Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
-_TURN = 50
 
 
 async def assemble(model: Model, resource: Resource, gather: Gather, query: Query, *, complete: bool) -> View:
@@ -45,17 +44,26 @@ async def _records(
     base = model.resources[resource.derived.resource] if resource.derived else resource
     trusted = [read for read in reads if readable(read)]
     shaped = []
-    for number, read in enumerate(trusted):
+    for read in trusted:
         shaped.append(shaped_once(base, read))
-        if number % _TURN == 0:
-            # Shaping a large account is work; others get their turn in between.
-            await asyncio.sleep(0)
-    records, faults = engine.assemble(model, resource, shaped)
+        await asyncio.sleep(0)
+    records, faults = await _in_turns(engine.assembling(model, resource, shaped))
     if inherited and resource.inherited:
         above = [read.instance() for read in trusted if read.unit.name == resource.inherited.unit]
-        records, unreadable_above = engine.inherit(resource, records, above)
+        records, unreadable_above = await _in_turns(engine.inheriting(resource, records, above))
         faults += unreadable_above
     return records, faults
+
+
+async def _in_turns(steps: engine.Steps[engine.Assembled]) -> engine.Assembled:
+    """All steps, one after the other; a large account is work, and others get their turn in between."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: engine.Assembled = end.value
+            return result
+        await asyncio.sleep(0)
 
 
 def shaped_once(resource: Resource, read: Read) -> engine.Shaped:

@@ -3,9 +3,9 @@
 instances (a unit's records with their parents) -> shape() -> fragments -> assemble() -> records, sorted by key
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,11 @@ from adapter.mapping.merge import merge_field
 from adapter.mapping.model import Derivation, Inheritance, Model, Resource, Rule, Source
 
 _ENCODER = msgspec.json.Encoder()
+_STEP = 100
+"""Records between two steps: some ten milliseconds of work."""
+
+Result = TypeVar("Result")
+Steps = Generator[None, None, Result]
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,9 @@ class Record:
         if self._encoded is None:
             self._encoded = _ENCODER.encode({**self.data, "remote_data": self.remote})
         return self._encoded
+
+
+Assembled = tuple[list[Record], list[Fault]]
 
 
 # --- shaping
@@ -159,29 +167,54 @@ def _true(value: Any) -> bool:
 # --- assembling
 
 
-def assemble(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> tuple[list[Record], list[Fault]]:
+def assemble(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> Assembled:
     """The resource's records, merged by key and sorted by it, and what could not be read.
 
     `shaped` are the fragments of the units that `model.units_of` names (of the resource that this one is derived
     from, where it is), in a settled order: the same units give the same bytes.
     """
+    return drained(assembling(model, resource, shaped))
+
+
+def assembling(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> Steps[Assembled]:
+    """`assemble` in steps of a few milliseconds, for a loop that has others to serve in between."""
     faults = [fault for part in shaped for fault in part.faults]
     source = model.resources[resource.derived.resource] if resource.derived else resource
     fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults)
     if resource.derived:
-        fragments = _derive(resource, fragments, faults)
+        fragments = yield from _deriving(resource, resource.derived, fragments, faults)
     fragments += [
         Fragment(key=str(data[resource.key]), data=dict(data), unit="", remote=None) for data in resource.records
     ]
-    return merge(resource, fragments), faults
+    records = yield from _merging(resource, fragments)
+    return records, faults
+
+
+def drained(steps: Steps[Result]) -> Result:
+    """The result of all steps, taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def merge(resource: Resource, fragments: Sequence[Fragment]) -> list[Record]:
+    return drained(_merging(resource, fragments))
+
+
+def _merging(resource: Resource, fragments: Sequence[Fragment]) -> Steps[list[Record]]:
     grouped: dict[str, list[Fragment]] = {}
     for fragment in fragments:
         assert fragment.key is not None
         grouped.setdefault(fragment.key, []).append(fragment)
-    return [_record(resource, key, grouped[key]) for key in sorted(grouped)]
+    records = []
+    for key in sorted(grouped):
+        records.append(_record(resource, key, grouped[key]))
+        if len(records) % _STEP == 0:
+            yield
+    return records
 
 
 def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
@@ -250,15 +283,18 @@ def find_anonymous(resource: Resource, key: str, records: Iterable[Record]) -> R
 # --- derived and inherited records
 
 
-def _derive(resource: Resource, fragments: Sequence[Fragment], faults: list[Fault]) -> list[Fragment]:
+def _deriving(
+    resource: Resource, derivation: Derivation, fragments: Sequence[Fragment], faults: list[Fault]
+) -> Steps[list[Fragment]]:
     derived: list[Fragment] = []
-    assert resource.derived is not None
-    for fragment in fragments:
-        for item in fragment.data.get(resource.derived.each) or ():
+    for number, fragment in enumerate(fragments, 1):
+        for item in fragment.data.get(derivation.each) or ():
             try:
-                derived.append(_derived(resource, resource.derived, fragment, item))
+                derived.append(_derived(resource, derivation, fragment, item))
             except ShapeError as error:
                 faults.append(Fault(unit=fragment.unit, path="", reason=str(error)))
+        if number % _STEP == 0:
+            yield
     return derived
 
 
@@ -272,10 +308,13 @@ def _derived(resource: Resource, derivation: Derivation, fragment: Fragment, ite
     return made
 
 
-def inherit(
-    resource: Resource, records: Sequence[Record], instances: Sequence[Instance]
-) -> tuple[list[Record], list[Fault]]:
+def inherit(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> Assembled:
     """The records together with what they imply elsewhere; what somebody holds by themselves stands as it is."""
+    return drained(inheriting(resource, records, instances))
+
+
+def inheriting(resource: Resource, records: Sequence[Record], instances: Sequence[Instance]) -> Steps[Assembled]:
+    """`inherit` in steps."""
     if resource.inherited is None:
         return list(records), []
     implying = _implying(resource.inherited, records)
@@ -290,8 +329,10 @@ def inherit(
                     fault = Fault(unit=instance.unit, path=instance.path, reason=str(error))
                     # One item is unreadable once, however many people it would have concerned.
                     faults[fault.path, fault.reason] = fault
+            yield
     held = {record.key for record in records}
-    extra = [record for record in merge(resource, made) if record.key not in held]
+    implied = yield from _merging(resource, made)
+    extra = [record for record in implied if record.key not in held]
     return sorted((*records, *extra), key=lambda record: record.key), list(faults.values())
 
 
