@@ -17,7 +17,8 @@ from adapter.directory.cursors import Cursors
 from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
 from adapter.directory.service import Directory
 from adapter.errors import AdapterError, StartupError
-from adapter.mapping.model import Model, load_model
+from adapter.mapping.loading import load_model
+from adapter.mapping.model import Model
 from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
@@ -28,8 +29,7 @@ from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
 from adapter.web import docs, graph, health, raw, unified
-from adapter.web.auth import Authenticated
-from adapter.web.edge import Housed, Limited, Observed, Shaped
+from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
 from adapter.web.openapi import document
 
@@ -72,12 +72,7 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         if migrate:
             await database.ensure_schema()
         vault = load_vault(settings)
-        upstream = UpstreamClient(
-            provider,
-            api_url=settings.heroku_api_url or None,
-            concurrency=settings.upstream_concurrency,
-            timeout=settings.upstream_timeout,
-        )
+        upstream = _upstream(settings, provider)
         stack.push_async_callback(upstream.close)
         chores = Chores()
         stack.push_async_callback(chores.finish)
@@ -91,15 +86,8 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         cursors = Cursors(vault.derive("cursors"))
         claims = claims_for(database)
         stack.push_async_callback(claims.close)
-        directory = Directory(
-            model,
-            cursors,
-            max_age=settings.directory_max_age,
-            wait=settings.directory_wait,
-            reserve=settings.directory_reserve,
-            refill=60.0 / provider.budget.per_minute,
-            keeper=_keeper(UnitStore(database), claims, shared=database.dialect == "postgresql"),
-        )
+        keeper = _keeper(UnitStore(database), claims, shared=database.dialect == "postgresql")
+        directory = _directory(settings, model, provider, cursors, keeper)
         stack.push_async_callback(directory.close)
         yield House(
             settings=settings,
@@ -113,6 +101,29 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             directory=directory,
             cursors=cursors,
         )
+
+
+def _upstream(settings: Settings, provider: Provider) -> UpstreamClient:
+    return UpstreamClient(
+        provider,
+        api_url=settings.heroku_api_url or None,
+        concurrency=settings.upstream_concurrency,
+        timeout=settings.upstream_timeout,
+    )
+
+
+def _directory(
+    settings: Settings, model: Model, provider: Provider, cursors: Cursors, keeper: KeeperMaker
+) -> Directory:
+    return Directory(
+        model,
+        cursors,
+        max_age=settings.directory_max_age,
+        wait=settings.directory_wait,
+        reserve=settings.directory_reserve,
+        refill=60.0 / provider.budget.per_minute,
+        keeper=keeper,
+    )
 
 
 def _keeper(store: UnitStore, claims: Claims, *, shared: bool) -> KeeperMaker:
@@ -175,13 +186,17 @@ def _edge(house: House) -> ASGIApp:
         *docs.routes(document.compose(document.parts(model=house.model, provider=house.provider))),
         *health.routes(checks=_checks(house), metrics=metrics),
     ]
-    app: ASGIApp = Router(routes, default=doors.root, redirect_slashes=False)
-    app = Authenticated(Housed(app), house.tokens)
     limits = house.settings
-    app = Limited(
-        app, max_body=limits.max_body_bytes, max_query=limits.max_query_bytes, max_headers=limits.max_header_bytes
+    return edged(
+        Router(routes, default=doors.root, redirect_slashes=False),
+        tokens=house.tokens,
+        metrics=metrics,
+        remote_ids=house.provider.errors.id_of,
+        own_origins=[limits.public_url.rstrip("/")],
+        max_body=limits.max_body_bytes,
+        max_query=limits.max_query_bytes,
+        max_headers=limits.max_header_bytes,
     )
-    return Observed(Shaped(app, house.provider.errors.id_of), metrics)
 
 
 class _Gatherer:
@@ -198,8 +213,9 @@ class _Gatherer:
 
 
 def _noting_writes(house: House) -> raw.OnWrite:
-    async def noted(account_id: str, _method: str, path: str) -> None:
-        await house.directory.touched(account_id, await house.accounts.open(account_id), path)
+    async def noted(account_id: str, method: str, path: str, answer: raw.Answered) -> None:
+        client = await house.accounts.open(account_id)
+        await house.directory.touched(account_id, client, path, method=method, answer=answer)
 
     return noted
 

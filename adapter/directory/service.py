@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +15,11 @@ from adapter.directory.gather import Gather, Scope
 from adapter.directory.keeping import Forgetful, KeeperMaker
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
-from adapter.directory.settling import AGE, settling_after
+from adapter.directory.settling import AGE, Settling, settling_after
 from adapter.directory.touch import touched_by
 from adapter.directory.units import AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
-from adapter.errors import BadRequest, DirectoryGathering, InvalidParameter, NotFound
+from adapter.errors import AdapterError, BadRequest, DirectoryGathering, InvalidParameter, NotFound
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
@@ -31,6 +31,9 @@ MAX_ACCOUNTS = 512
 _AT_ONCE = 25
 """Requests that a gather short of budget waits for before it goes on."""
 _SOON = 2.0
+
+Said = Callable[[], Awaitable[bytes]]
+"""Reads what the provider said to a write."""
 
 ViewKey = tuple[str, Scope | None, bool]
 
@@ -126,17 +129,28 @@ class Directory:
                 self._join(account_id, client, self.model.resources[name], (name, None, False), self._max_age)
 
     async def touched(
-        self, account_id: str, client: Client, path: str, *, method: str = "", answer: bytes = b""
+        self, account_id: str, client: Client, path: str, *, method: str = "", answer: Said | None = None
     ) -> int:
         """Have whatever a write to the provider's `path` may have changed read again, by every process; how many.
 
-        By method and `answer`, the provider's, it is known who was taken out of what, whatever lists go on showing.
+        By method and the provider's `answer` it is known who was taken out of what, whatever lists go on showing.
         """
         units = await self._opened(account_id, client)
         self.activities.days.touched(account_id)
-        write = written(self.model.removals, method, path, answer)
-        news = settling_after(self.model, units.states, write, units.now()) if write else None
+        news = await self._settling(units, method, path, answer)
         return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]), news)
+
+    async def _settling(self, units: AccountUnits, method: str, path: str, answer: Said | None) -> Settling | None:
+        """What a write to somebody's place in a list leaves to settle; None for any other write."""
+        removals = self.model.removals
+        if written(removals, method, path, b"") is None:
+            return None
+        try:
+            said = await answer() if answer is not None else b""
+        except AdapterError:
+            said = b""
+        write = written(removals, method, path, said)
+        return settling_after(self.model, units.states, write, units.now()) if write else None
 
     def gathering(self, account_id: str) -> Gather | None:
         """The gather that an account's callers wait for at the moment, for showing its progress."""

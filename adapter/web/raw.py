@@ -6,6 +6,7 @@ the provider's access table as it stands, and sent as it stands.
 """
 
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -41,11 +42,13 @@ _ROUTES: dict[Door, str] = {"custom": "/custom/{path}", "proxy": "/proxy/{path}"
 _WHOLE = 64 * 1024
 """Bytes: answers up to this length are read before they are begun, so that one that breaks off is a 502."""
 _MAX_EMPTY_PAGES = 50
+_GZIP = 16 + zlib.MAX_WBITS
 
 _audit = structlog.get_logger("adapter.audit")
 _log = structlog.get_logger("adapter.web")
 
-OnWrite = Callable[[str, str, str], Awaitable[object]]
+Answered = Callable[[], Awaitable[bytes]]
+OnWrite = Callable[[str, str, str, Answered], Awaitable[object]]
 
 
 class Opener(Protocol):
@@ -80,7 +83,9 @@ class RawDoors:
     """`routes` belong before all others; `root` behind them all, as the router's default."""
 
     def __init__(self, *, accounts: Opener, provider: Provider, cursors: CursorSealer, on_write: OnWrite) -> None:
-        """`on_write(account_id, method, path)` is awaited after each write that succeeded, before it is answered."""
+        """`on_write(account_id, method, path, answer)` is awaited after each write that succeeded, before it is
+        answered; `answer()` is what the provider said, for whoever has to know.
+        """
         self._accounts = accounts
         self._provider = provider
         self._table: AccessTable = provider.access_table()
@@ -178,9 +183,9 @@ class RawDoors:
         if reply.status == 401:
             raise NeedsReauth
         if call.method not in _READING and 200 <= reply.status < 300:
-            await self._written(call, reply.status)
+            await self._written(call, reply)
 
-    async def _written(self, call: Call, status: int) -> None:
+    async def _written(self, call: Call, reply: StreamedReply) -> None:
         path = call.judged.path
         # Where the path itself is a secret (an invitation's token), the audit trail holds the template only.
         shown = self._table.template(call.method, path) if call.judged.needs is Right.RAW_SECRETS else path
@@ -190,11 +195,11 @@ class RawDoors:
             token_id=call.caller.token_id,
             method=call.method,
             path=shown,
-            status=status,
+            status=reply.status,
             request_id=call.request_id,
         )
         try:
-            await self._on_write(call.account_id, call.method, path)
+            await self._on_write(call.account_id, call.method, path, lambda: _said(reply))
         except Exception:  # noqa: BLE001  # the write is done: nothing after it may make it look undone
             _log.exception("the directory could not be told of a write", request_id=call.request_id)
 
@@ -204,7 +209,7 @@ class RawDoors:
             await _send_whole(send, reply.status, headers, b"")
             return
         length = reply.fields.get("content-length")
-        if length is not None and len(length) <= 5 and int(length) <= _WHOLE:
+        if reply.over or (length is not None and len(length) <= 5 and int(length) <= _WHOLE):
             await _send_whole(send, reply.status, headers, await reply.body())
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -298,6 +303,18 @@ def _rates(client: BoundClient) -> list[tuple[bytes, bytes]]:
 def _with_rates(error: AdapterError, client: BoundClient) -> AdapterError:
     error.headers = {**dict(client.budget.headers()), **error.headers}
     return error
+
+
+async def _said(reply: StreamedReply) -> bytes:
+    """A short answer, unpacked; nothing of one that is long, or packed in a way that is not known."""
+    length, packed = reply.fields.get("content-length", ""), reply.fields.get("content-encoding")
+    if (length.isdigit() and int(length) > _WHOLE) or packed not in {None, "identity", "gzip"}:
+        return b""
+    body = await reply.body()
+    try:
+        return zlib.decompressobj(_GZIP).decompress(body, _WHOLE) if packed == "gzip" else body
+    except zlib.error:
+        return b""
 
 
 async def _send_whole(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:

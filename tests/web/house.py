@@ -18,7 +18,7 @@ from adapter.upstream.provider import Provider, load_provider
 from adapter.web import health
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
-from adapter.web.raw import RawDoors
+from adapter.web.raw import Answered, RawDoors
 
 PROVIDER: Provider = load_provider()
 API = "uda_an-api-token"
@@ -86,6 +86,9 @@ class House:
         self.accounts = Accounts(self.upstream)
         self.metrics = Metrics()
         self.written: list[tuple[str, str, str]] = []
+        self.listens = False
+        self.said: list[bytes] = []
+        """The provider's answers to writes, while somebody listens."""
         self.doors = RawDoors(
             accounts=self.accounts, provider=PROVIDER, cursors=Cursors([b"k" * 32]), on_write=self._on_write
         )
@@ -100,8 +103,10 @@ class House:
         )
         self.port = 0
 
-    async def _on_write(self, account_id: str, method: str, path: str) -> None:
+    async def _on_write(self, account_id: str, method: str, path: str, answer: Answered) -> None:
         self.written.append((account_id, method, path))
+        if self.listens:
+            self.said.append(await answer())
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator["House"]:
