@@ -192,7 +192,7 @@ def _edge(house: House) -> ASGIApp:
         tokens=house.tokens,
         metrics=metrics,
         remote_ids=house.provider.errors.id_of,
-        own_origins=[limits.public_url.rstrip("/")],
+        own_origins=[limits.public_url.rstrip("/")] if limits.public_url else (),
         max_body=limits.max_body_bytes,
         max_query=limits.max_query_bytes,
         max_headers=limits.max_header_bytes,

@@ -67,6 +67,13 @@ def parse_yaml(raw: bytes | str, file: str) -> dict[str, Any]:
     return data
 
 
+def overlay(base: Any, over: Any) -> Any:
+    """`over` laid over `base`: mappings word by word, anything else replaced."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {key: overlay(base.get(key), over[key]) if key in over else base[key] for key in (base | over)}
+    return over
+
+
 def decode(data: Any, into: type[T], file: str, at: str = "") -> T:
     """`data` as the struct `into`; an unknown word is refused together with the words known at that place."""
     try:

@@ -211,7 +211,7 @@ class TooManyRequests(AdapterError):
 
 
 class BudgetReserved(TooManyRequests):
-    """Reading this now would leave less of the account's request budget than is kept for others; it follows by itself."""
+    """Reading this now would leave less of the request budget than is kept for others; it follows by itself."""
 
     code = "budget_reserved"
 

@@ -10,7 +10,7 @@ import pytest
 
 import adapter
 from adapter.declarations import bundled_dir
-from adapter.mapping.model import load_model
+from adapter.mapping.loading import load_model
 
 PACKAGE = Path(adapter.__file__).parent
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from adapter.declarations import bundled_dir, decode, read_yaml
+from adapter.declarations import bundled_dir, decode, overlay, read_yaml
 from adapter.errors import DeclarationError, UpstreamNonsense
 from adapter.models import ProviderIdentity
 from adapter.upstream.access import AccessLists, AccessTable
@@ -81,18 +81,10 @@ def load_provider(dirs: Sequence[Path] | None = None, provider: str = "heroku") 
         raise DeclarationError(str(files[0] if files else provider), "", "does not exist")
     data: dict[str, Any] = {}
     for file in present:
-        data = _laid_over(data, read_yaml(file))
+        data = overlay(data, read_yaml(file))
     loaded = decode(data, Provider, str(present[-1]))
     AccessTable(loaded.access, file=str(present[-1]))
     return loaded
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _at(data: Any, path: str) -> Any:

@@ -9,7 +9,7 @@ from adapter.accounts.service import Accounts
 from adapter.accounts.trial import missing
 from adapter.declarations import bundled_dir
 from adapter.errors import InvalidCredential, RemoteForbidden
-from adapter.mapping.model import load_model
+from adapter.mapping.loading import load_model
 from adapter.models import IntegratedAccount, Secret
 from adapter.sandbox import Options, RunningSandbox
 from adapter.storage.accounts import AccountStore

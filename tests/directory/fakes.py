@@ -8,7 +8,8 @@ import msgspec
 
 from adapter.declarations import bundled_dir
 from adapter.errors import RemoteForbidden, RemoteNotFound
-from adapter.mapping.model import Model, load_model
+from adapter.mapping.loading import load_model
+from adapter.mapping.model import Model
 
 NOON = 1_700_000_000.0 - 1_700_000_000.0 % 86_400 + 43_200
 SHIPPED: Model = load_model([bundled_dir() / "heroku"])

@@ -7,7 +7,8 @@ import pytest
 from adapter.declarations import bundled_dir
 from adapter.errors import DeclarationError
 from adapter.mapping.cases import SUFFIX, Case, CaseUnit, case_files, load_cases, run_case
-from adapter.mapping.model import GRAPH, Model, load_model
+from adapter.mapping.loading import load_model
+from adapter.mapping.model import GRAPH, Model
 
 DIRECTORY = bundled_dir() / "heroku"
 CASES = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapter.declarations import bundled_dir
 from adapter.mapping import engine
 from adapter.mapping.engine import Instance, Record
-from adapter.mapping.model import load_model
+from adapter.mapping.loading import load_model
 
 MODEL = load_model([bundled_dir() / "heroku"])
 USERS = MODEL.resources["users"]

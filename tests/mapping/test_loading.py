@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.declarations import bundled_dir
+from adapter.declarations import bundled_dir, overlay
 from adapter.errors import DeclarationError
-from adapter.mapping.model import load_model, overlay
+from adapter.mapping.loading import load_model
 from tests.mapping.bad_files import BAD, Files, P, U, good, written
 
 SHIPPED = bundled_dir() / "heroku"
@@ -55,9 +55,7 @@ def test_an_unknown_word_is_told_with_all_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError) as refused:
         load_model([written(files, tmp_path / "m")])
 
-    known = (
-        "resource description key methods id_pattern id_form get_place time anonymous fields records sources from"
-    )
+    known = "resource description key methods id_pattern id_form get_place time anonymous fields records sources from"
     assert " ".join(refused.value.known) == f"{known} inherited filters search sort"
     assert str(refused.value).endswith("known here: " + ", ".join(refused.value.known))
 
