@@ -281,9 +281,8 @@ class Directory:
 
     async def _passed_through(self, client: Client, resource: Resource, query: Query) -> View:
         """A list asked of the provider in the caller's words: never stored, and only where one unit serves it."""
-        names = self.model.units_of(resource)
-        unit = self.model.units[names[0]] if len(names) == 1 and not resource.derived else None
-        if unit is None or unit.parent:
+        unit = self.model.sole_unit(resource)
+        if unit is None:
             raise BadRequest(f"`remote_query` can't reach {resource.name}: more than one upstream list serves it.")
         answer = await fetch(unit, unit.path({}), client, query.remote_query)
         instance = engine.Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)

@@ -152,3 +152,9 @@ class Model(_Made, frozen=True, kw_only=True):
         if inherited and resource.inherited:
             names.append(resource.inherited.unit)
         return tuple(dict.fromkeys(names))
+
+    def sole_unit(self, resource: Resource) -> Unit | None:
+        """The one unit that serves a resource and hangs on nothing: a caller's own query can be put to it."""
+        names = self.units_of(resource)
+        unit = self.units[names[0]] if len(names) == 1 and not resource.derived else None
+        return unit if unit is not None and not unit.parent else None
