@@ -1,6 +1,7 @@
 """What leaves the house: JSON by msgspec, and every error in the one shape of the contract (or RFC 9457's)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -26,6 +27,17 @@ def json_answer(data: Any, status: int = 200, headers: Mapping[str, str] | None 
 def rate_headers(budget: Rates) -> dict[str, str]:
     """`ratelimit-limit`, `-remaining` and `-reset`, as on every account-bound answer."""
     return dict(budget.headers())
+
+
+@contextmanager
+def rated(budget: Rates) -> Iterator[None]:
+    """Errors raised in here tell of the account's budget too, as every account-bound answer does."""
+    try:
+        yield
+    except AdapterError as error:
+        # The error may be one that a unit keeps, with what an earlier answer told: the newer word holds.
+        error.headers = {**error.headers, **rate_headers(budget)}
+        raise
 
 
 def error_answer(

@@ -12,7 +12,7 @@ from adapter.directory.graph import Asked, Form, chunks, read_graph
 from adapter.directory.service import Directory
 from adapter.errors import InvalidParameter, UnknownParameter
 from adapter.models import Caller, Scope
-from adapter.web.answers import rate_headers
+from adapter.web.answers import rate_headers, rated
 from adapter.web.auth import ACCOUNT_PARAMETER, account_of, caller_of, require_scope
 from adapter.web.query import parse_query
 from adapter.web.unified import max_age
@@ -37,7 +37,8 @@ def routes(*, directory: Directory, accounts: Accounts) -> list[BaseRoute]:
         form, asked = _form(request, params), _asked(request, params)
         account_id = account_of(request, caller)
         client = await accounts.open(account_id, caller)
-        found = await read_graph(directory, account_id, client, asked)
+        with rated(client.budget):
+            found = await read_graph(directory, account_id, client, asked)
         headers = {
             "Age": str(int(found.age)),
             "Last-Modified": formatdate(found.last_modified, usegmt=True),

@@ -17,7 +17,7 @@ from adapter.errors import InvalidParameter, NotFound
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Resource
 from adapter.models import Caller, Scope
-from adapter.web.answers import rate_headers
+from adapter.web.answers import rate_headers, rated
 from adapter.web.auth import account_of, caller_of, require_scope
 from adapter.web.query import parse_query
 
@@ -48,20 +48,21 @@ class _Door:
 
     async def list(self, request: Request) -> Response:
         resource, client, account_id, params = await self._opened(request, "list")
-        query = parse_list(resource, params, max_age=max_age(request))
-        answer = await self._directory.list_records(account_id, client, resource, query)
-        headers = _headers(answer, query, client)
-        if query.format == "stream":
-            return StreamingResponse(_lines(answer, query), headers=headers, media_type="application/x-ndjson")
-        return Response(_envelope(answer, query), headers=headers, media_type=JSON)
+        with rated(client.budget):
+            query = parse_list(resource, params, max_age=max_age(request))
+            answer = await self._directory.list_records(account_id, client, resource, query)
+            headers = _headers(answer, query, client)
+            if query.format == "stream":
+                return StreamingResponse(_lines(answer, query), headers=headers, media_type="application/x-ndjson")
+            return Response(_envelope(answer, query), headers=headers, media_type=JSON)
 
     async def get(self, request: Request) -> Response:
         resource, client, account_id, params = await self._opened(request, "get")
-        query = parse_one(resource, params, max_age=max_age(request))
         key = request.path_params["id"]
-        answer = await self._directory.get_record(account_id, client, resource, key, query)
-        body = _object(answer, query)
-        return Response(body, headers=_headers(answer, query, client), media_type=JSON)
+        with rated(client.budget):
+            query = parse_one(resource, params, max_age=max_age(request))
+            answer = await self._directory.get_record(account_id, client, resource, key, query)
+        return Response(_object(answer, query), headers=_headers(answer, query, client), media_type=JSON)
 
     async def _opened(self, request: Request, method: str) -> tuple[Resource, Client, str, dict[str, Any]]:
         caller = caller_of(request)
@@ -83,7 +84,7 @@ def _envelope(answer: Answer, query: Query) -> bytes:
     rest = {
         "next_cursor": answer.next_cursor,
         "prev_cursor": None,
-        "result_count": len(answer.records),
+        "result_count": _count(answer.records, query),
         **_gaps(answer),
     }
     if query.format == "debug":
@@ -93,10 +94,17 @@ def _envelope(answer: Answer, query: Query) -> bytes:
 
 def _object(answer: Answer, query: Query) -> bytes:
     if query.format == "raw":
-        return _ENCODER.encode(answer.records[0].remote)
+        return _ENCODER.encode({**answer.records[0].remote, **_gaps(answer)})
     body = _encoded(answer.records[0], query)
     extra = _gaps(answer) | ({"debug": _debug(answer)} if query.format == "debug" else {})
     return body[:-1] + b"," + _ENCODER.encode(extra)[1:] if extra else body
+
+
+def _count(records: Sequence[Record], query: Query) -> int:
+    """How many there are in the result: of the provider's own records, one person may be made of several."""
+    if query.format != "raw":
+        return len(records)
+    return sum(len(part) for record in records for part in record.remote.values())
 
 
 def _result(records: Sequence[Record], query: Query) -> bytes:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -47,6 +48,27 @@ def test_answers_say_how_old_they_are_and_what_is_left_of_the_budget(connected: 
     assert int(answer.headers["ratelimit-remaining"]) <= 4500
     assert int(answer.headers["ratelimit-reset"]) >= 0
     assert "is_partial_response" not in answer.json()
+
+
+@pytest.mark.parametrize("path", [f"{USERS}?grop_id=x", f"{USERS}/nobody", f"{USERS}?next_cursor=made-up"])
+def test_errors_about_an_account_say_what_is_left_of_its_budget_too(connected: Connected, path: str) -> None:
+    with connected.client(connected.account_token(Scope.DIRECTORY_READ)) as client:
+        answer = client.get(path)
+
+    assert answer.status_code in {400, 404}
+    assert answer.headers["ratelimit-limit"] == "4500;w=3600"
+    assert {"ratelimit-remaining", "ratelimit-reset"} <= set(answer.headers)
+
+
+def test_basic_is_taken_on_the_raw_doors_unless_a_foreign_page_sends_it(connected: Connected) -> None:
+    token = connected.account_token(Scope.RAW_READ)
+    with httpx.Client(base_url=connected.url, auth=("", token), trust_env=False) as client:
+        plain = client.get("/proxy/teams")
+        foreign = client.get("/proxy/teams", headers={"origin": "https://evil.example"})
+        unified = client.get(USERS)
+
+    assert [answer.status_code for answer in (plain, foreign, unified)] == [200, 401, 401]
+    assert {foreign.headers["www-authenticate"], unified.headers["www-authenticate"]} == {"Bearer"}
 
 
 def test_a_second_page_costs_heroku_nothing(connected: Connected) -> None:
@@ -94,6 +116,12 @@ def test_a_group_scoped_list_asks_for_that_teams_lists_only(tmp_path: Path) -> N
 )
 def test_the_response_formats_differ_in_what_they_show(connected: Connected, form: str, check: Any) -> None:
     assert check(connected.users(truto_response_format=form, limit=3).json())
+
+
+def test_the_raw_format_counts_herokus_records(connected: Connected) -> None:
+    body = connected.users(truto_response_format="raw", limit=3).json()
+
+    assert body["result_count"] == len(body["result"]) > 3
 
 
 def test_a_stream_ends_with_its_count(connected: Connected) -> None:
