@@ -25,7 +25,7 @@ class Pool(Protocol):
 class StreamedReply:
     """An answer whose head is here and whose body is on its way, as it is on the wire."""
 
-    __slots__ = ("_response", "fields", "headers", "status")
+    __slots__ = ("_response", "fields", "headers", "over", "status")
 
     def __init__(self, response: Response) -> None:
         self._response = response
@@ -34,13 +34,17 @@ class StreamedReply:
         """Names in lower case, in their order, repeated ones too."""
         self.fields: dict[str, str] = dict(self.headers)
         """One value a name, for what comes once."""
+        self.over = False
+        """Whether the body has been read to its end."""
 
     async def body(self) -> bytes:
         """All that is left of the body; UpstreamFailure where it breaks off."""
         try:
-            return (await self._response.bytes()).to_bytes()
+            whole = (await self._response.bytes()).to_bytes()
         except FOREIGN as error:
             raise broken(error) from None
+        self.over = True
+        return whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; UpstreamFailure where it breaks off."""
@@ -59,7 +63,7 @@ class Exchange:
     of pyreqwest 0.15) can't take a request back: we stop waiting, and it ends with its answer or the pool's timeout.
     """
 
-    __slots__ = ("_body", "_headers", "_lane", "_method", "_open", "_pool", "_provider", "_source", "_url")
+    __slots__ = ("_body", "_headers", "_lane", "_method", "_open", "_pool", "_provider", "_reply", "_source", "_url")
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Exchange:
         self._headers = headers
         self._body = body
         self._open: StreamRequest | None = None
+        self._reply: StreamedReply | None = None
 
     async def __aenter__(self) -> StreamedReply:
         await self._lane.acquire()
@@ -120,7 +125,8 @@ class Exchange:
         request = builder.build_streamed()
         response = await request.__aenter__()
         self._open = request
-        return StreamedReply(response)
+        self._reply = reply = StreamedReply(response)
+        return reply
 
     async def _again(self, token: Secret, reply: StreamedReply) -> StreamedReply:
         renewed = await self._source.renew(token)
@@ -145,7 +151,7 @@ class Exchange:
 
     async def _leave(self) -> None:
         request, self._open = self._open, None
-        if request is not None:
+        if request is not None and not (self._reply is not None and self._reply.over):
             await request.__aexit__(None, None, None)
 
     async def _close(self) -> None:

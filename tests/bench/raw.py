@@ -35,14 +35,29 @@ def measure(rounds: int, seconds: float) -> dict[str, float]:
             "bare": (stack.enter_context(servers.granian("bare", environ)), "/apps", bearer),
             "nginx": (stack.enter_context(servers.nginx_proxy(directory, provider)), "/custom/apps", bearer),
         }
-        for port, path, headers in targets.values():
-            servers.load(port, path, 1, headers)
+        for served, path, headers in targets.values():
+            servers.load(served.port, path, 1, headers)
         rates: dict[str, list[float]] = {target: [] for target in targets}
+        costs: dict[str, list[float]] = {target: [] for target in targets}
         for _ in range(rounds):
-            for target, (port, path, headers) in targets.items():
-                rates[target].append(servers.load(port, path, seconds, headers))
-    found = {target: median(values) for target, values in rates.items()}
-    return found | {"ours/bare": found["ours"] / found["bare"], "ours/nginx": found["ours"] / found["nginx"]}
+            for target, (served, path, headers) in targets.items():
+                before = served.cpu()
+                rate = servers.load(served.port, path, seconds, headers)
+                rates[target].append(rate)
+                costs[target].append((served.cpu() - before) / (rate * seconds) * 1e6)
+    return _figures({target: median(values) for target, values in rates.items()}, costs)
+
+
+def _figures(rates: dict[str, float], costs: dict[str, list[float]]) -> dict[str, float]:
+    cost = {target: median(values) for target, values in costs.items()}
+    return {
+        **rates,
+        **{f"{target} µs": value for target, value in cost.items()},
+        "ours/bare": rates["ours"] / rates["bare"],
+        "ours/nginx": rates["ours"] / rates["nginx"],
+        # What a request costs in processor time: the same share, little moved by what else the machine does.
+        "ours/bare by processor time": cost["bare"] / cost["ours"],
+    }
 
 
 async def _prepare(environ: dict[str, str]) -> str:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 BODY = 4096
 CONNECTIONS = 32
@@ -58,6 +59,23 @@ http {
 """
 
 
+class Served(NamedTuple):
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time that the process and its children have taken."""
+        ticks = 0
+        family = {self.pid}
+        for stat in sorted(Path("/proc").glob("[0-9]*/stat"), key=lambda path: int(path.parent.name)):
+            with suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(stat.parent.name) in family or int(fields[1]) in family:
+                    family.add(int(stat.parent.name))
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def missing_tools() -> list[str]:
     """What a measurement needs and this machine lacks."""
     return [tool for tool in ("nginx", "wrk") if not shutil.which(tool, path=_path())]
@@ -81,20 +99,20 @@ def upstream(directory: Path) -> Iterator[int]:
 
 
 @contextmanager
-def nginx_proxy(directory: Path, upstream_port: int) -> Iterator[int]:
+def nginx_proxy(directory: Path, upstream_port: int) -> Iterator[Served]:
     port = free_port()
-    with _nginx(directory, "proxy", _PROXY.replace("UPSTREAM", str(upstream_port)), port, PROXY_CORE):
-        yield port
+    with _nginx(directory, "proxy", _PROXY.replace("UPSTREAM", str(upstream_port)), port, PROXY_CORE) as served:
+        yield Served(port, served)
 
 
 @contextmanager
-def granian(factory: str, environ: Mapping[str, str]) -> Iterator[int]:
+def granian(factory: str, environ: Mapping[str, str]) -> Iterator[Served]:
     """`tests.bench.apps:<factory>` served by one worker with one thread."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--no-ws", "--no-log", "--factory"]
-    with _running([*command, f"tests.bench.apps:{factory}"], port, PROXY_CORE, environ):
-        yield port
+    with _running([*command, f"tests.bench.apps:{factory}"], port, PROXY_CORE, environ) as served:
+        yield Served(port, served)
 
 
 def load(port: int, path: str, seconds: float, headers: Sequence[str] = ()) -> float:
@@ -111,22 +129,22 @@ def load(port: int, path: str, seconds: float, headers: Sequence[str] = ()) -> f
 
 
 @contextmanager
-def _nginx(directory: Path, name: str, server: str, port: int, core: int) -> Iterator[None]:
+def _nginx(directory: Path, name: str, server: str, port: int, core: int) -> Iterator[int]:
     text = _FRAME.replace("SERVER", server).replace("PORT", str(port)).replace("NAME", name)
     config = directory / f"{name}.conf"
     config.write_text(text.replace("DIR", str(directory)))
     binary = shutil.which("nginx", path=_path()) or "nginx"
-    with _running([binary, "-c", str(config), "-p", str(directory)], port, core, {}):
-        yield
+    with _running([binary, "-c", str(config), "-p", str(directory)], port, core, {}) as process:
+        yield process
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, core: int, environ: Mapping[str, str]) -> Iterator[None]:
+def _running(command: Sequence[str], port: int, core: int, environ: Mapping[str, str]) -> Iterator[int]:
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(_pinned(command, core), env={**os.environ, **environ}, stdout=quiet, stderr=quiet)
     try:
         _await(port, process)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)
