@@ -265,13 +265,25 @@ def _show(resource: str, account: str | None, key: str, *, as_json: bool) -> Non
 
 def warn(missing: tuple[Mapping[str, Any], ...]) -> None:
     """Say what could not be read: nobody should take an answer for complete that is not."""
+    if missing:
+        lists = sum(map(_lists, missing))
+        note(f"warning: this is not everything; {lists} {'list' if lists == 1 else 'lists'} could not be read:")
+    for gap in missing[:_MOST_GAPS]:
+        scopes = f" (needs {' or '.join(gap['scopes'])})" if gap.get("scopes") else ""
+        note(f"  {gap['unit']}{_places(gap)}: {gap['reason']}{scopes}")
+    if len(missing) > _MOST_GAPS:
+        note(f"  and {sum(map(_lists, missing[_MOST_GAPS:]))} more; --json names them")
+
+
+def _lists(gap: Mapping[str, Any]) -> int:
+    """How many lists a gap stands for: where they are too many to name, it is one for all of them."""
+    return int(gap.get("count", 1))
+
+
+def _places(gap: Mapping[str, Any]) -> str:
     from adapter.cli.output import readable
 
-    if missing:
-        note(f"warning: this is not everything; {len(missing)} lists could not be read:")
-    for gap in missing[:_MOST_GAPS]:
-        places = ", ".join(f"{kind} {readable(place)}" for kind, place in gap.get("place", {}).items())
-        scopes = f" (needs {' or '.join(gap['scopes'])})" if gap.get("scopes") else ""
-        note(f"  {gap['unit']}{f' of {places}' if places else ''}: {gap['reason']}{scopes}")
-    if len(missing) > _MOST_GAPS:
-        note(f"  and {len(missing) - _MOST_GAPS} more; --json names them all")
+    if _lists(gap) > 1:
+        return f" of {_lists(gap)} places"
+    places = ", ".join(f"{kind} {readable(place)}" for kind, place in gap.get("place", {}).items())
+    return f" of {places}" if places else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapter.cli.directory import warn
 from adapter.sandbox import Options, RunningSandbox, SeedOptions
 from tests.cli.conftest import Terminal
 from tests.cli.running import Running, clean_environment
@@ -169,6 +170,20 @@ def test_what_could_not_be_read_is_said_and_the_rest_is_shown(terminal: Terminal
     assert envelope.json["is_partial_response"] is True
     assert {gap["unit"] for gap in envelope.json["missing"]} >= {"team_members"}
     assert envelope.json["result_count"] > 0
+
+
+def test_gaps_too_many_to_name_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    warn(({"unit": "team_members", "reason": "missing_scope", "scopes": ("global",), "count": 25}, _gap("t1")))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: this is not everything; 26 lists could not be read:",
+        "  team_members of 25 places: missing_scope (needs global)",
+        "  team_permissions of team t1: forbidden",
+    ]
+
+
+def _gap(team: str) -> dict[str, Any]:
+    return {"unit": "team_permissions", "reason": "forbidden", "place": {"team": {"id": team}}}
 
 
 def test_a_gather_that_takes_long_shows_how_far_it_is(tmp_path: Path) -> None:
