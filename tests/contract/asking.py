@@ -46,9 +46,8 @@ class Asked:
         ):
             query[ACCOUNT_PARAMETER] = self.running.account_id
         if not wrong:
-            # Well formed is not enough for these: a cursor is sealed, a query has to be one unit's, a key unique.
+            # Well formed is not enough for these: a cursor is sealed, a key unique.
             query.pop("next_cursor", None)
-            query.pop("remote_query", None)
             if "truto_key_by" in query:
                 query["truto_key_by"] = "id"
         case.query = query

@@ -176,9 +176,18 @@ def test_every_value_that_the_document_lets_through_is_taken(resource: Resource)
 
 def test_what_every_list_takes_is_all_that_the_parser_knows() -> None:
     """Those that depend on the resource stand with it."""
-    of_resource = {"sort_by", "q", "truto_key_by", "truto_exclude_fields"}
+    of_resource = {"sort_by", "q", "truto_key_by", "truto_exclude_fields", "remote_query"}
 
     assert {*common_parameters(), *of_resource} == set(query.COMMON)
+
+
+def test_a_query_of_the_callers_own_is_offered_where_one_upstream_list_serves() -> None:
+    offering = [
+        one.name for one in RESOURCES if any(p.get("name") == "remote_query" for p in listing(one)["parameters"])
+    ]
+
+    assert {"me", "organizations"} <= set(offering)
+    assert not {"users", "groups", "roles", "role_assignments"} & set(offering)
 
 
 @pytest.mark.parametrize("resource", [one for one in RESOURCES if "get" in one.methods], ids=lambda one: one.name)

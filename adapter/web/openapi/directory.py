@@ -43,7 +43,7 @@ def part(model: Model) -> Part:
     paths: dict[str, dict[str, Operation]] = {}
     schemas: dict[str, Schema] = {"Reference": REFERENCE, "Reshaped": _RESHAPED_LIST, **struct_schemas(Missing)}
     for resource in model.resources.values():
-        paths[f"{PREFIX}/{resource.name}"] = {"get": _list(resource)}
+        paths[f"{PREFIX}/{resource.name}"] = {"get": _list(resource, passing=model.sole_unit(resource) is not None)}
         if "get" in resource.methods:
             paths[f"{PREFIX}/{resource.name}/{{id}}"] = {"get": _get(resource)}
         schemas[title(resource)] = record_schema(resource)
@@ -59,7 +59,7 @@ def common_parameters() -> dict[str, Schema]:
 # --- operations
 
 
-def _list(resource: Resource) -> Operation:
+def _list(resource: Resource, *, passing: bool) -> Operation:
     name = title(resource)
     answers: dict[str, Schema] = {
         "200": answer(
@@ -77,7 +77,7 @@ def _list(resource: Resource) -> Operation:
         answers | _refusals(),
         description=resource.description,
         security=either_token(Scope.DIRECTORY_READ),
-        parameters=[*_filters(resource), *_list_parameters(resource)],
+        parameters=[*_filters(resource), *_list_parameters(resource), *([_PASSED] if passing else [])],
     )
     return {**made, "x-resource": resource.name}
 
@@ -184,6 +184,13 @@ def _value(spec: Filter) -> Schema:
     return {"type": "string", "enum": ["true", "false", "null"]} if spec.type == "boolean" else {"type": "string"}
 
 
+_PASSED = query(
+    "remote_query",
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    "Goes to the provider untouched, as `remote_query[name]=value`; the answer is then not kept",
+    style="deepObject",
+    explode=True,
+)
 _COMMON: tuple[Schema, ...] = (
     _asked(
         ACCOUNT_PARAMETER,
@@ -197,13 +204,6 @@ _COMMON: tuple[Schema, ...] = (
     ),
     _asked("next_cursor", {"type": "string"}, "From the page before, with the same filters; empty means absent"),
     _asked("allow_partial", _FLAG, "Answer with what is there while the first gather is still under way"),
-    _asked(
-        "remote_query",
-        {"type": "object", "additionalProperties": {"type": "string"}},
-        "Goes to the provider untouched, as `remote_query[name]=value`; where one upstream list serves the resource",
-        style="deepObject",
-        explode=True,
-    ),
     _asked(
         "truto_response_format",
         {"type": "string", "enum": list(_FORMATS), "default": "unified"},
