@@ -248,6 +248,9 @@ def _remote_query(params: Params) -> dict[str, str]:
         return {}
     if not isinstance(given, Mapping):
         raise _invalid("remote_query", ",".join(given), ("remote_query[name]=value",))
+    for name, values in given.items():
+        if len(values) != 1:
+            raise _invalid(f"remote_query[{name}]", "several values", ("one value",))
     return {name: _last(values) for name, values in given.items()}
 
 
