@@ -16,6 +16,7 @@ from adapter.directory.keeping import Forgetful, KeeperMaker
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
 from adapter.directory.settling import AGE, Settling, settling_after
+from adapter.directory.status import Status, status_of
 from adapter.directory.touch import touched_by
 from adapter.directory.units import AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
@@ -151,6 +152,13 @@ class Directory:
             said = b""
         write = written(removals, method, path, said)
         return settling_after(self.model, units.states, write, units.now()) if write else None
+
+    async def status(self, account_id: str, client: Client) -> Status:
+        """How every unit of the account stands; nothing is asked of the provider for it."""
+        units = await self._opened(account_id, client)
+        return await status_of(
+            self.model, units, client, self._purse(client), reserve=self._reserve, max_age=self._usual_age(units)
+        )
 
     def gathering(self, account_id: str) -> Gather | None:
         """The gather that an account's callers wait for at the moment, for showing its progress."""
@@ -335,10 +343,13 @@ class Directory:
         """How old units may be: a gather of C requests is not repeated before C requests have flowed back, unless the
         caller insists and the account's budget stays above the reserve.
         """
-        usual = max(self._max_age, units.gather_cost * self._refill)
+        usual = self._usual_age(units)
         remaining = client.budget.remaining
         affordable = remaining is None or remaining - units.gather_cost >= self._reserve
         return query.max_age if query.max_age is not None and affordable else usual
+
+    def _usual_age(self, units: AccountUnits) -> float:
+        return max(self._max_age, units.gather_cost * self._refill)
 
     def _retry_after(self, gather: Gather) -> int:
         return max(2, min(60, round(len(gather.pending()) * 0.05)))

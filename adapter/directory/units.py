@@ -233,7 +233,7 @@ class AccountUnits:
         if self.purse is None:
             return await self._read_upstream(unit, path, client, older)
         cost = older.cost if older else 1
-        turn = await self.purse.admit(self._priority(path, older), cost)
+        turn = await self.purse.admit(self.priority(path), cost)
         try:
             return await self._read_upstream(unit, path, client, older)
         except RemoteRateLimited as error:
@@ -243,8 +243,9 @@ class AccountUnits:
         finally:
             self.purse.settle(turn, cost)
 
-    def _priority(self, path: str, older: State | None) -> float:
+    def priority(self, path: str) -> float:
         """Lower goes first: what is unknown, then what is old and much asked for."""
+        older = self.states.get(path)
         if older is None or older.stale:
             return float("-inf")
         return -(self.now() - older.fetched_at) * self._asked.get(path, 1)
