@@ -219,4 +219,37 @@ def _not_null(given: list[Any]) -> Any:
     return next((value for value in given if value is not None), None) if given else NotImplemented
 
 
-_FAST: dict[str, Callable[[list[Any]], Any]] = {"join": _join, "ends_with": _ends_with, "not_null": _not_null}
+def _with(given: list[Any]) -> Any:
+    if len(given) == 2 and type(given[0]) is list and type(given[1]) is dict:
+        items, extra = given
+        return [{**item, **extra} for item in items if type(item) is dict]
+    return NotImplemented
+
+
+def _first_word(given: list[Any]) -> Any:
+    if len(given) == 1 and type(given[0]) is str:
+        return next(iter(given[0].split(None, 1)), None)
+    return None if given == [None] else NotImplemented
+
+
+def _other_words(given: list[Any]) -> Any:
+    if len(given) == 1 and type(given[0]) is str:
+        return next(iter(given[0].split(None, 1)[1:]), None)
+    return None if given == [None] else NotImplemented
+
+
+def _split(given: list[Any]) -> Any:
+    if len(given) == 2 and type(given[0]) is str and type(given[1]) is str and given[1]:
+        return given[0].split(given[1])
+    return NotImplemented
+
+
+_FAST: dict[str, Callable[[list[Any]], Any]] = {
+    "join": _join,
+    "ends_with": _ends_with,
+    "not_null": _not_null,
+    "with": _with,
+    "first_word": _first_word,
+    "other_words": _other_words,
+    "split": _split,
+}

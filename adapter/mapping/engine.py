@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from adapter.mapping.expressions import Expression, ShapeError
-from adapter.mapping.merge import merge_field
+from adapter.mapping.merge import merge_field, only_value
 from adapter.mapping.model import Derivation, Inheritance, Model, Resource, Rule, Source
 
 _ENCODER = msgspec.json.Encoder()
@@ -218,9 +218,13 @@ def _merging(resource: Resource, fragments: Sequence[Fragment]) -> Steps[list[Re
 
 
 def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
-    data = {
-        name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()
-    }
+    if len(parts) == 1:
+        alone = parts[0].data
+        data = {name: only_value(field, alone.get(name)) for name, field in resource.fields.items()}
+    else:
+        data = {
+            name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()
+        }
     remote: dict[str, list[Any]] = {}
     for part in parts:
         if part.remote is not None:

@@ -21,6 +21,13 @@ def merge_field(field: FieldDecl, values: Values) -> Any:
     return [] if merged is None and field.type == "array" and field.always else merged
 
 
+def only_value(field: FieldDecl, value: Any) -> Any:
+    """`merge_field` where there is one value, as there is for most: nothing to compare it with."""
+    if value is None:
+        return [] if field.type == "array" and field.always else None
+    return merge_field(field, (value,)) if field.merge in _TELLING else value
+
+
 def moment(text: Any) -> datetime | None:
     """An ISO 8601 text as a moment in UTC; None where it is none."""
     try:
@@ -63,6 +70,9 @@ def _earliest(_field: FieldDecl, known: Values) -> Any:
 def _latest(_field: FieldDecl, known: Values) -> Any:
     return max(known, key=lambda value: moment(value) or datetime.min.replace(tzinfo=UTC))
 
+
+_TELLING = frozenset({"union", "any"})
+"""The ways that make something of a single value too."""
 
 _WAYS: dict[MergeWord, Callable[[FieldDecl, Values], Any]] = {
     "first_known": _first_known,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.mapping.merge import merge_field, moment
+from adapter.mapping.merge import merge_field, moment, only_value
 from adapter.mapping.schema import FieldDecl
 
 UNION = FieldDecl(type="array", always=True, merge="union")
@@ -145,3 +145,14 @@ def test_the_order_does_not_matter(field: FieldDecl, values: Any, data: st.DataO
 )
 def test_a_text_is_a_moment_or_none(text: Any, expected: datetime | None) -> None:
     assert moment(text) == expected
+
+
+@pytest.mark.parametrize("field", [UNION, BY_EMAIL, RANK, ANY, EARLIEST, LATEST, FIRST])
+@given(data=st.data())
+def test_a_single_value_is_merged_with_nothing(field: FieldDecl, data: st.DataObject) -> None:
+    words = st.sampled_from(["active", "invited", "2024-01-01T00:00:00Z", "other"])
+    items = st.lists(st.fixed_dictionaries({"email": words}) | words, max_size=4)
+    kinds = {"array": items, "boolean": st.booleans() | words}
+    value = data.draw(st.none() | kinds.get(field.type, words))
+
+    assert only_value(field, value) == merge_field(field, [value])
