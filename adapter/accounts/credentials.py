@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from adapter.accounts.chores import Chores
-from adapter.errors import KeyLost, NeedsReauth, RemoteForbidden
+from adapter.errors import AccountBlocked, KeyLost, NeedsReauth, RemoteForbidden
 from adapter.models import Credential, ErrorNote, Secret
 from adapter.storage.accounts import AccountStore
 from adapter.storage.vault import Vault
@@ -75,12 +75,12 @@ class StoredCredential:
         self._noted_until = 0.0
 
     async def token(self) -> Secret:
-        """What to send; KeyLost where it can't be opened, NeedsReauth where there is none."""
+        """What to send; KeyLost where it can't be opened, NeedsReauth where there is none, AccountBlocked."""
         if self._held is not None and self._timer() < self._held_until:
             return self._held
         async with self._reading:  # when it lapses under load, it is read once
             if self._held is None or self._timer() >= self._held_until:
-                self._held = (await self._read())[1]
+                self._held = await self._open_to_use()
                 self._held_until = self._timer() + _MAX_AGE
             return self._held
 
@@ -115,6 +115,13 @@ class StoredCredential:
     async def _keep(self, note: ErrorNote) -> None:
         await self._store.update(self._id, last_forbidden_error=note)
         self._on_change(self._id)
+
+    async def _open_to_use(self) -> Secret:
+        # Whoever was let in before the account was blocked, like a gather under way, ends here.
+        account = await self._store.get(self._id)
+        if account is not None and account.is_blocked:
+            raise AccountBlocked
+        return (await self._read())[1]
 
     async def _read(self) -> tuple[bytes, Secret]:
         sealed = await self._store.credential(self._id)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
-from adapter.errors import KeyLost, NeedsReauth, RemoteForbidden
+from adapter.errors import AccountBlocked, KeyLost, NeedsReauth, RemoteForbidden
 from adapter.models import Credential, Secret
 from adapter.storage.accounts import AccountStore
 from adapter.storage.database import Database
@@ -153,3 +153,17 @@ async def test_the_same_403_is_noted_once_a_minute_and_another_at_once(kept: Kep
     assert account.last_forbidden_error is not None
     assert account.last_forbidden_error.missing_scopes == ("read",)
     assert about("a") == "account:a"
+
+
+async def test_whoever_holds_a_client_of_a_blocked_account_gets_no_credential_any_more(database: Database) -> None:
+    kept = Kept(database)
+    await kept.put("fake")
+    await kept.source.token()
+
+    await kept.store.update("a", is_blocked=True)
+    kept.seconds += 5
+    with pytest.raises(AccountBlocked):
+        await kept.source.token()
+
+    await kept.store.update("a", is_blocked=False)
+    assert await kept.source.token() == Secret("fake")
