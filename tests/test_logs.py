@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -10,7 +11,8 @@ from adapter import logs
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> object:
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logs, "_access", logs._access)
     yield
     structlog.reset_defaults()
 
@@ -110,3 +112,15 @@ async def test_a_batch_does_not_grow_without_end() -> None:
         structlog.get_logger("x").info("said", number=number)
 
     assert len(out.getvalue().splitlines()) >= 1000
+
+
+@pytest.mark.parametrize(
+    ("level", "form", "lines"), [("info", "json", 1), ("info", "console", 1), ("error", "json", 0)]
+)
+def test_access_lines_follow_level_and_form(level: str, form: logs.Format, lines: int) -> None:
+    out = io.StringIO()
+    logs.configure(level, form, out)
+    logs.access({"route": "/apps", "status": 200})
+
+    assert len(out.getvalue().splitlines()) == lines
+    assert ("/apps" in out.getvalue()) is bool(lines)

@@ -1,10 +1,50 @@
 """One provider account's share of us: its budget and its slots, whoever asks and through whichever connection."""
 
 import asyncio
+from collections import deque
 from types import TracebackType
 
 from adapter.errors import Unavailable
 from adapter.upstream.budget import Budget
+
+
+class Slots:
+    """A semaphore that can be taken without a coroutine while it is free, as it nearly always is."""
+
+    __slots__ = ("_waiting", "free")
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        """One, if there is one; while any is free, nobody waits."""
+        if not self.free:
+            return False
+        self.free -= 1
+        return True
+
+    async def acquire(self) -> None:
+        """One, in the order of asking."""
+        if self.take():
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it came in the same moment
+            raise
+
+    def release(self) -> None:
+        """Hand it to whoever has waited longest, or lay it back."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
 
 
 class Lane:
@@ -12,18 +52,19 @@ class Lane:
     so that a long queue of it never stands before somebody who waits for one answer.
     """
 
-    __slots__ = ("__weakref__", "_background", "_patience", "_slots", "budget")
+    __slots__ = ("__weakref__", "_background", "_patience", "_slots", "budget", "release", "take")
 
     def __init__(self, budget: Budget, *, slots: int, patience: float) -> None:
         self.budget = budget
-        self._slots = asyncio.Semaphore(slots)
-        self._background = asyncio.Semaphore(max(1, slots - slots // 8))
+        self._slots = Slots(slots)
+        self._background = Slots(max(1, slots - slots // 8))
         self._patience = patience
+        self.take = self._slots.take
+        self.release = self._slots.release
 
     async def acquire(self) -> None:
         """A slot, to be given back by `release`; Unavailable after `patience` seconds of waiting for one."""
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if self.take():
             return
         try:
             async with asyncio.timeout(self._patience):
@@ -33,9 +74,6 @@ class Lane:
                 "As many requests as may be are already under way for this account; try again in a moment.",
                 headers={"retry-after": "1"},
             ) from None
-
-    def release(self) -> None:
-        self._slots.release()
 
     def foreground(self) -> "_Slot":
         return _Slot(self)
@@ -61,7 +99,7 @@ class _Slot:
 class _BackgroundSlot:
     __slots__ = ("_background", "_slots")
 
-    def __init__(self, background: asyncio.Semaphore, slots: asyncio.Semaphore) -> None:
+    def __init__(self, background: Slots, slots: Slots) -> None:
         self._background = background
         self._slots = slots
 

@@ -13,6 +13,9 @@ from adapter.upstream.provider import Provider
 from adapter.upstream.source import CredentialSource
 from adapter.upstream.transport import FOREIGN, broken, translated
 
+_TELLING = frozenset({401, 403, 429})
+"""Statuses that say something about the credential or the budget."""
+
 
 class Pool(Protocol):
     """What is used of pyreqwest's client."""
@@ -88,27 +91,32 @@ class Exchange:
         self._reply: StreamedReply | None = None
 
     async def __aenter__(self) -> StreamedReply:
-        await self._lane.acquire()
+        lane = self._lane
+        if not lane.take():
+            await lane.acquire()
         try:
-            reply = await self._spoken()
+            token = await self._source.token()
+            reply = await self._ask(token)
+            if reply.status in _TELLING:
+                reply = await self._told(reply, token)
         except BaseException as error:
             await self._close()
             if isinstance(error, FOREIGN):
                 raise translated(error) from None
             raise
+        lane.budget.observe(reply.fields)
         return reply
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close()
+        if self._reply is not None and self._reply.over:
+            self._lane.release()
+        else:
+            await self._close()
 
-    async def _spoken(self) -> StreamedReply:
-        token = await self._source.token()
-        reply = await self._ask(token)
+    async def _told(self, reply: StreamedReply, token: Secret) -> StreamedReply:
         if reply.status == 401:
-            reply = await self._again(token, reply)
-        elif reply.status in {403, 429}:
-            await self._refused(reply)
-        self._lane.budget.observe(reply.fields)
+            return await self._again(token, reply)
+        await self._refused(reply)
         return reply
 
     async def _ask(self, token: Secret) -> StreamedReply:
@@ -151,7 +159,7 @@ class Exchange:
 
     async def _leave(self) -> None:
         request, self._open = self._open, None
-        if request is not None and not (self._reply is not None and self._reply.over):
+        if request is not None:
             await request.__aexit__(None, None, None)
 
     async def _close(self) -> None:

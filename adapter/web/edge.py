@@ -42,8 +42,6 @@ _numbers = itertools.count(secrets.randbelow(1 << 32))
 
 RemoteIds = Callable[[int], str | None]
 
-_log = structlog.get_logger("adapter.access")
-
 
 def edged(
     app: ASGIApp,
@@ -101,14 +99,15 @@ class Observed:
         method = scope["method"]
         self._metrics.request(route, method, status, seconds)
         caller = state.get("caller")
-        _log.info(
-            logs.ACCESS,
-            method=method if len(method) <= 16 else method[:16],
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            request_id=state["request_id"],
-            token_id=caller.token_id if caller is not None else None,
+        logs.access(
+            {
+                "method": method if len(method) <= 16 else method[:16],
+                "route": route,
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+                "request_id": state["request_id"],
+                "token_id": caller.token_id if caller is not None else None,
+            }
         )
 
 

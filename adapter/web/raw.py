@@ -29,7 +29,7 @@ from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, requi
 from adapter.web.doors import Door, behind, door_of
 from adapter.web.envelope import CursorSealer, Listing, length_of_list, may_list
 from adapter.web.passing import Outbound, Taken, inbound, take_out
-from adapter.web.presence import Gone, Presence
+from adapter.web.presence import Gone, Presences
 from adapter.web.uploads import Upload, upload_of
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -92,6 +92,7 @@ class RawDoors:
         self._outbound = Outbound(provider)
         self._cursors = cursors
         self._on_write = on_write
+        self._presences = Presences()
         self._judged = lru_cache(maxsize=1024)(self._judge)
         self.routes: list[BaseRoute] = [_DoorRoute(b"/custom/", self.custom), _DoorRoute(b"/proxy/", self.proxy)]
 
@@ -124,7 +125,7 @@ class RawDoors:
         try:
             body = await upload_of(scope, receive)
             headers = self._list_headers(scope, body)
-            with _present(receive, body):
+            with self._present(receive, body):
                 await self._turn_pages(call, listing, headers, body, send)
         except Gone:
             return
@@ -136,9 +137,10 @@ class RawDoors:
         try:
             body = await upload_of(scope, receive)
             headers = self._outbound.headers(scope["headers"], keep_length=not isinstance(body, bytes))
-            with _present(receive, body):
+            with self._present(receive, body):
                 async with call.client.stream(call.method, call.judged.target, headers, body) as reply:
-                    await self._settle(call, reply)
+                    if reply.status == 401 or call.method not in _READING:
+                        await self._settle(call, reply)
                     await self._hand_on(call, reply, send)
         except Gone:
             return
@@ -177,6 +179,10 @@ class RawDoors:
             accounts=tuple(taken.get(ACCOUNT_PARAMETER, ())),
             needs=self._table.needed_scope(method, path),
         )
+
+    def _present(self, receive: Receive, body: Upload) -> AbstractContextManager[object]:
+        """The watch over a caller who has said all they have to say; one who still sends is heard by that."""
+        return self._presences.of(receive) if body is None or isinstance(body, bytes) else nullcontext()
 
     async def _settle(self, call: Call, reply: StreamedReply) -> None:
         """What an answer means for us, before it is handed on."""
@@ -289,11 +295,6 @@ class _DoorRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-def _present(receive: Receive, body: Upload) -> AbstractContextManager[object]:
-    """The watch over a caller who has said all they have to say; one who still sends a body is heard by that."""
-    return Presence(receive) if body is None or isinstance(body, bytes) else nullcontext()
 
 
 def _rates(client: BoundClient) -> list[tuple[bytes, bytes]]:

@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from adapter import logs
 from adapter.errors import InvalidParameter, RemoteForbidden
-from adapter.web import edge
 from adapter.web.answers import json_answer
 from tests.upstream.recording import Recorder, answer
 from tests.web.house import API, House
@@ -52,10 +51,10 @@ async def house(provider: Recorder) -> AsyncIterator[House]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the configured logs say, as JSON lines; a configured logger keeps its stream, so there is a new one."""
+    """What the configured logs say, as JSON lines; likewise afterwards as before."""
+    monkeypatch.setattr(logs, "_access", logs._access)
     stream = io.StringIO()
     logs.configure("info", "json", stream)
-    monkeypatch.setattr(edge, "_log", structlog.get_logger("adapter.access"))
     yield stream
     structlog.reset_defaults()
 

@@ -208,9 +208,9 @@ class TestCustom:
         writer.write(request("/custom/apps", token="udt_all"))
         slots = house.accounts.clients["acc-1"]._lane._slots
         async with asyncio.timeout(3):
-            await _until(lambda: slots._value == 31)
+            await _until(lambda: slots.free == 31)
             writer.close()
-            await _until(lambda: slots._value == 32)
+            await _until(lambda: slots.free == 32)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -625,7 +625,7 @@ class TestSlots:
         client = house.accounts.clients["acc-1"]
         monkeypatch.setattr(client._lane, "_patience", 0.05)
         for _ in range(32):
-            await client._lane.acquire()
+            assert client._lane.take()
 
         heard = await ask(house, "/custom/apps")
 
