@@ -28,6 +28,7 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
+from adapter.web import directory as directory_door
 from adapter.web import docs, graph, health, raw, unified
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
@@ -183,6 +184,7 @@ def _edge(house: House) -> ASGIApp:
             cursors=house.cursors,
             watcher=_Gatherer(house),
         ),
+        *directory_door.routes(directory=house.directory, accounts=house.accounts, cursors=house.cursors),
         *docs.routes(document.compose(document.parts(model=house.model, provider=house.provider))),
         *health.routes(checks=_checks(house), metrics=metrics),
     ]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from adapter import __version__
-from adapter.cli import accounts, demo, directory, graph, sandbox, serving, tokens, upkeep
+from adapter.cli import accounts, demo, directory, graph, sandbox, serving, status, tokens, upkeep
 from adapter.cli.console import Commands, examples
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def root(
     pass
 
 
-for noun in (demo, serving, sandbox, upkeep, tokens, accounts, directory, graph):
+for noun in (demo, serving, sandbox, upkeep, tokens, accounts, directory, graph, status):
     noun.register(app)
 
 

@@ -26,7 +26,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The last comparison of a unit that may be wrong with a list that is known to be right."""
 
     day: str
-    held: bool
+    right: bool
 
 
 class UnitStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +154,7 @@ def _proof(state: State) -> Proof | None:
     if state.proof is None:
         return None
     day, held = state.proof
-    return Proof(day=datetime.fromtimestamp(day * _DAY, UTC).date().isoformat(), held=held)
+    return Proof(day=datetime.fromtimestamp(day * _DAY, UTC).date().isoformat(), right=held)
 
 
 def _held(found: Sequence[UnitStatus], units: AccountUnits, purse: Purse, now: float) -> list[UnitStatus]:

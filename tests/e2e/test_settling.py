@@ -20,12 +20,11 @@ def world() -> World:
     ada = made.add_account("ada@example.com", "Ada")
     team = made.add_team("acme", kind="enterprise", admins=[ada], features={"org-access-controls"})
     made.add_member(team, "bob@example.com", "member")
-    for name in ("acme-web", "acme-api"):
-        app = made.add_app(name, team=team)
+    apps = [made.add_app(name, team=team) for name in ("acme-web", "acme-api")]
+    for app in apps:
         made.grant(app, "bob@example.com", "view")
-    made.grant(made.app("acme-web"), CARL, "view", "deploy")
-    made.add_app("mine", owner=ada)
-    made.grant(made.app("mine"), CARL)
+    made.grant(apps[0], CARL, "view", "deploy")
+    made.grant(made.add_app("mine", owner=ada), CARL)
     return made
 
 
