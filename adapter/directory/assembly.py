@@ -9,7 +9,7 @@ from adapter.directory.gather import Gather, Read
 from adapter.directory.query import Query
 from adapter.directory.units import Missing
 from adapter.directory.views import Collection, View
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, BudgetReserved
 from adapter.mapping import engine
 from adapter.mapping.engine import Fault, Record
 from adapter.mapping.model import Model, Resource
@@ -102,7 +102,8 @@ def compact(missing: Iterable[Missing]) -> list[Missing]:
 def _refuse_blindness(reads: Sequence[Read], *, complete: bool, allow_partial: bool) -> None:
     errors = [read.state.error for read in reads if read.state.error is not None and not read.distrusted]
     if complete and errors and not any(map(readable, reads)) and not allow_partial:
-        raise errors[0]
+        # What the provider said tells more than that the rest was then not asked for.
+        raise next((error for error in errors if not isinstance(error, BudgetReserved)), errors[0])
 
 
 def _status(error: AdapterError | None) -> int:
