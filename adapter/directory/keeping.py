@@ -33,7 +33,7 @@ class Keeper(Protocol):
     async def load(self) -> tuple[StoredDirectory, list[State]]: ...
     async def generation(self) -> int | None: ...
     async def settling(self) -> Any: ...
-    async def fresher(self, since: float) -> list[State]: ...
+    async def fresher(self, known: Mapping[str, float]) -> tuple[list[State], list[str]]: ...
     async def claim(self, path: str) -> bool: ...
     async def look(self, path: str) -> State | None: ...
     async def news(self, seconds: float) -> None: ...
@@ -57,8 +57,8 @@ class Forgetful:
     async def settling(self) -> Any:
         return None
 
-    async def fresher(self, since: float) -> list[State]:
-        return []
+    async def fresher(self, known: Mapping[str, float]) -> tuple[list[State], list[str]]:
+        return [], []
 
     async def claim(self, path: str) -> bool:
         return True
@@ -118,8 +118,12 @@ class DatabaseKeeper:
         """What is kept of the lists that lag behind writes."""
         return (await self._store.directory(self._account_id)).settling
 
-    async def fresher(self, since: float) -> list[State]:
-        return await _states(await self._store.fresher(self._account_id, since))
+    async def fresher(self, known: Mapping[str, float]) -> tuple[list[State], list[str]]:
+        """Of units that are known here with the time of their reading: those read later since, and what is stale."""
+        there = [time for time in await self._store.times(self._account_id) if time[0] in known]
+        newer = [path for path, fetched_at, stale in there if not stale and fetched_at > known[path]]
+        states = await _states(await self._store.load(self._account_id, newer))
+        return states, [path for path, _, stale in there if stale]
 
     async def claim(self, path: str) -> bool:
         return await self._claiming.ask(path) if self._shared else True
@@ -250,10 +254,10 @@ async def _states(rows: Sequence[StoredUnit]) -> list[State]:
 def _state(row: StoredUnit) -> State | None:
     try:
         records = None if row.body is None else msgspec.json.decode(zlib.decompress(row.body), type=list[Any])
-    except (zlib.error, msgspec.DecodeError):
+        error = _error(row.refusal) if records is None else None
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, KeyError):
         _log.warning("unit_unreadable", path=row.path)
         return None
-    error = _error(row.refusal) if records is None else None
     if records is None and error is None:
         return None
     state = State(row.path, records, fetched_at=row.fetched_at, cost=row.cost, error=error, etag=row.etag)

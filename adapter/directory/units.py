@@ -140,9 +140,11 @@ class AccountUnits:
         self.generation = next(VERSIONS)
         await self._keeper.settle()
         self.settling = restored(await self._keeper.settling())
-        newest = max((state.fetched_at for state in self.states.values()), default=0.0)
-        for state in await self._keeper.fresher(newest):
+        newer, stale = await self._keeper.fresher({path: state.fetched_at for path, state in self.states.items()})
+        for state in newer:
             self._adopt(state)
+        for path in stale:
+            self.states[path].stale = True
         self.generation, self._shared_generation = next(VERSIONS), generation
 
     def _adopt(self, state: State) -> State:

@@ -63,9 +63,11 @@ class UnitStore:
             found += await self._select((UNITS.c.account_id == account_id) & batch)
         return found
 
-    async def fresher(self, account_id: str, since: float) -> list[StoredUnit]:
-        """Units that are stale, or were read after `since`: what another process may know better."""
-        return await self._select((UNITS.c.account_id == account_id) & (UNITS.c.stale | (UNITS.c.fetched_at > since)))
+    async def times(self, account_id: str) -> list[tuple[str, float, bool]]:
+        """Of each unit its path, when it was read, and whether it is stale."""
+        query = sa.select(UNITS.c.path, UNITS.c.fetched_at, UNITS.c.stale).where(UNITS.c.account_id == account_id)
+        async with self._database.read() as connection:
+            return [(row.path, row.fetched_at, row.stale) for row in await connection.execute(query)]
 
     async def save(self, account_id: str, generation: int, units: Sequence[StoredUnit]) -> None:
         """Keep units that were read in a generation, each in the place of an older one; nothing of a removed account.

@@ -122,11 +122,11 @@ async def test_only_touched_units_become_stale_whoever_read_them(store: UnitStor
     assert stale == {"/teams", "/teams/t1/members"}
 
 
-async def test_fresher_units_are_those_that_are_stale_or_were_read_later(store: UnitStore) -> None:
-    await store.save(ME, 0, [unit("/old", at=1.0), unit("/stale", at=1.0, stale=True), unit("/new", at=3.0)])
+async def test_times_tell_of_each_unit_without_its_records(store: UnitStore) -> None:
+    assert await store.times(ME) == []
+    await store.save(ME, 0, [unit("/old", at=1.5), unit("/stale", at=3.0, stale=True)])
 
-    assert {kept.path for kept in await store.fresher(ME, 2.0)} == {"/stale", "/new"}
-    assert {kept.path for kept in await store.fresher(ME, 3.0)} == {"/stale"}
+    assert sorted(await store.times(ME)) == [("/old", 1.5, False), ("/stale", 3.0, True)]
 
 
 async def test_a_gathers_cost_is_kept_beside_the_generation(store: UnitStore) -> None:
