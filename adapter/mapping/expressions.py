@@ -26,7 +26,9 @@ class ShapeError(Exception):
     """An expression met a value that it can't work on; the record is named as unreadable, never left out silently."""
 
 
-class _Functions(functions.Functions):  # type: ignore[misc]  # jmespath publishes no types
+class Functions(functions.Functions):  # type: ignore[misc]  # jmespath publishes no types
+    """JMESPath's own functions, and those that the mapping files add."""
+
     @functions.signature({"types": ["array", "null"]}, {"types": ["object"]})  # type: ignore[untyped-decorator]  # likewise
     def _func_with(self, items: list[Any] | None, extra: dict[str, Any]) -> list[Any]:
         return [{**item, **extra} for item in items or () if isinstance(item, dict)]
@@ -45,7 +47,7 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # jmespath publish
 
 
 # One interpreter for all: it keeps no state but a cache of its own methods, which is what makes reuse pay.
-_INTERPRETER = visitor.TreeInterpreter(jmespath.Options(custom_functions=_Functions()))
+_INTERPRETER = visitor.TreeInterpreter(jmespath.Options(custom_functions=Functions()))
 _COMPILER = Compiler(_INTERPRETER.visit, _INTERPRETER._functions.call_function)  # noqa: SLF001  # no other way to it
 
 
@@ -64,6 +66,11 @@ class Expression:
             return self._evaluate(data)
         except (JMESPathError, TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
             raise ShapeError(f"`{self.text}`: {error}") from None
+
+    @property
+    def depth(self) -> int:
+        """The levels of its tree."""
+        return _depth(self._tree)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -95,6 +102,11 @@ def _check_functions(tree: dict[str, Any], file: str, at: str) -> None:
     for child in tree.get("children", ()):
         if isinstance(child, dict):
             _check_functions(child, file, at)
+
+
+def _depth(tree: dict[str, Any]) -> int:
+    children = (child for child in tree.get("children", ()) if isinstance(child, dict))
+    return 1 + max(map(_depth, children), default=0)
 
 
 def reader(expression: Expression) -> Callable[[dict[str, Any]], Any]:
