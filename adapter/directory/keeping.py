@@ -126,7 +126,19 @@ class DatabaseKeeper:
         return states, [path for path, _, stale in there if stale]
 
     async def claim(self, path: str) -> bool:
-        return await self._claiming.ask(path) if self._shared else True
+        if not self._shared:
+            return True
+        asked = asyncio.ensure_future(self._claiming.ask(path))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            # Whoever asked has left; what is granted all the same goes back.
+            asked.add_done_callback(lambda done: self._unwanted(path, done))
+            raise
+
+    def _unwanted(self, path: str, asked: "asyncio.Future[bool]") -> None:
+        if not asked.cancelled() and asked.exception() is None and asked.result():
+            self.give_back(path)
 
     async def look(self, path: str) -> State | None:
         return await self._looking.ask(path) if self._shared else None

@@ -22,6 +22,7 @@ from adapter.errors import (
     RemoteNotFound,
     RemoteRateLimited,
     RemoteUnauthorized,
+    UpstreamFailure,
     UpstreamNonsense,
 )
 from adapter.mapping.model import Unit
@@ -111,8 +112,7 @@ class AccountUnits:
         self._opened: asyncio.Task[None] | None = None
         self._asked: dict[str, int] = {}
         """Path -> how often the unit was asked for: what is wanted most is refreshed first."""
-        self._flights: dict[str, tuple[int, asyncio.Task[State]]] = {}
-        """Path -> the generation in which the fetch set out, and the fetch."""
+        self._flights: dict[str, _Flight] = {}
 
     def now(self) -> float:
         return self._clock()
@@ -162,14 +162,24 @@ class AccountUnits:
 
         BudgetReserved where it would have to be fetched and the account's budget does not allow it now.
         """
+        return await self._read(unit, path, client, max_age, again=True)
+
+    async def _read(self, unit: Unit, path: str, client: Client, max_age: float, *, again: bool) -> State:
         asked_in = self.generation
         self._asked[path] = self._asked.get(path, 0) + 1
         state = self.states.get(path)
         if state is not None and self._fresh(state, max_age):
             return state
-        set_out_in, flight = self._flights.get(path) or self._take_off(unit, path, client, max_age)
-        state = await asyncio.shield(flight)
-        if state.stale and set_out_in < asked_in:
+        joined = self._flights.get(path)
+        flight = joined or self._take_off(unit, path, client, max_age)
+        try:
+            state = await self._aboard(path, flight)
+        except UpstreamFailure:
+            if joined is None or not again:
+                raise
+            # It set out before anybody asked here: what it ran into may be over.
+            return await self._read(unit, path, client, max_age, again=False)
+        if state.stale and flight.generation < asked_in:
             # It set out before a write that whoever asks here may know of.
             return await self.read(unit, path, client, max_age)
         return state
@@ -178,16 +188,30 @@ class AccountUnits:
         settles = state.fetched_at < self.settling.until(state.path)
         return not state.stale and self.now() - state.fetched_at <= (min(max_age, AGE) if settles else max_age)
 
-    def _take_off(self, unit: Unit, path: str, client: Client, max_age: float) -> tuple[int, asyncio.Task[State]]:
-        flight = asyncio.create_task(self._fetch(unit, path, client, max_age))
-        flight.add_done_callback(lambda done: self._landed(path, done))
-        self._flights[path] = (self.generation, flight)
-        return self._flights[path]
+    def _take_off(self, unit: Unit, path: str, client: Client, max_age: float) -> "_Flight":
+        flight = _Flight(self.generation, asyncio.create_task(self._fetch(unit, path, client, max_age)))
+        flight.task.add_done_callback(lambda _: self._landed(path, flight))
+        self._flights[path] = flight
+        return flight
 
-    def _landed(self, path: str, flight: asyncio.Task[State]) -> None:
-        self._flights.pop(path, None)
-        if not flight.cancelled():
-            flight.exception()  # whoever waits for it raises it; they may all have left
+    async def _aboard(self, path: str, flight: "_Flight") -> State:
+        """Wait for a fetch. One that nobody waits for any more, and that was not sent yet, is called off: it would
+        only run into what made the others leave.
+        """
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.sent and not flight.task.done():
+                self._landed(path, flight)
+                flight.task.cancel()
+
+    def _landed(self, path: str, flight: "_Flight") -> None:
+        if self._flights.get(path) is flight:
+            del self._flights[path]
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.exception()  # whoever waits for it raises it; they may all have left
 
     async def _fetch(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
         """The unit from whichever process has it fresh, else from upstream; one process fetches at a time."""
@@ -253,6 +277,8 @@ class AccountUnits:
         return -(self.now() - older.fetched_at) * self._asked.get(path, 1)
 
     async def _read_upstream(self, unit: Unit, path: str, client: Client, older: State | None) -> State:
+        if path in self._flights:
+            self._flights[path].sent = True
         fetched_at = self.now()
         etag = older.etag if older is not None and older.records is not None else None
         try:
@@ -298,11 +324,23 @@ class AccountUnits:
             self._keeper.keep_cost(cost)
 
     async def close(self) -> None:
-        flights = [flight for _, flight in self._flights.values()]
+        flights = [flight.task for flight in self._flights.values()]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
         await self._keeper.settle()
+
+
+class _Flight:
+    """A fetch under way: the generation in which it set out, who waits for it, and whether it was sent."""
+
+    __slots__ = ("generation", "sent", "task", "waiting")
+
+    def __init__(self, generation: int, task: asyncio.Task[State]) -> None:
+        self.generation = generation
+        self.task = task
+        self.waiting = 0
+        self.sent = False
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
