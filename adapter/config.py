@@ -31,8 +31,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Secrets of 32 characters or more, comma-separated; the first seals, all open."""
     heroku_api_url: str = ""
     """Overrides the provider file's API address, to point at a sandbox."""
-    heroku_auth_url: str = ""
-    """Overrides the provider file's OAuth address likewise."""
     mappings_dir: str = ""
     """A directory of overrides, laid over the shipped mapping files field by field."""
     host: str = "127.0.0.1"

@@ -84,7 +84,6 @@ def _settings(port: int, directory: str, sandbox_url: str, log_level: str) -> Se
         database_url=f"sqlite:///{directory}/adapter.db",
         adapter_secret_keys=secrets.token_urlsafe(48),
         heroku_api_url=sandbox_url,
-        heroku_auth_url=sandbox_url,
         host=HOST,
         port=port,
         public_url=url_of(HOST, port),
