@@ -167,20 +167,25 @@ def _true(value: Any) -> bool:
 # --- assembling
 
 
-def assemble(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> Assembled:
+def assemble(
+    model: Model, resource: Resource, shaped: Sequence[Shaped], known: Mapping[str, str] | None = None
+) -> Assembled:
     """The resource's records, merged by key and sorted by it, and what could not be read.
 
     `shaped` are the fragments of the units that `model.units_of` names (of the resource that this one is derived
-    from, where it is), in a settled order: the same units give the same bytes.
+    from, where it is), in a settled order: the same units give the same bytes. `known` tells whose an e-mail address is
+    where these units don't: address in lower case -> key.
     """
-    return drained(assembling(model, resource, shaped))
+    return drained(assembling(model, resource, shaped, known))
 
 
-def assembling(model: Model, resource: Resource, shaped: Sequence[Shaped]) -> Steps[Assembled]:
+def assembling(
+    model: Model, resource: Resource, shaped: Sequence[Shaped], known: Mapping[str, str] | None = None
+) -> Steps[Assembled]:
     """`assemble` in steps of a few milliseconds, for a loop that has others to serve in between."""
     faults = [fault for part in shaped for fault in part.faults]
     source = model.resources[resource.derived.resource] if resource.derived else resource
-    fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults)
+    fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults, known or {})
     if resource.derived:
         fragments = yield from _deriving(resource, resource.derived, fragments, faults)
     fragments += [
@@ -232,11 +237,13 @@ def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
     return Record(key, data, remote)
 
 
-def _with_keys(resource: Resource, fragments: list[Fragment], faults: list[Fault]) -> list[Fragment]:
+def _with_keys(
+    resource: Resource, fragments: list[Fragment], faults: list[Fault], elsewhere: Mapping[str, str]
+) -> list[Fragment]:
     """Fragments without a key join whoever has their e-mail address, or get an id made of it."""
     if all(fragment.key for fragment in fragments):
         return fragments
-    known = _addresses(resource, fragments)
+    known = {**elsewhere, **_addresses(resource, fragments)}
     keyed = []
     for fragment in fragments:
         made = fragment if fragment.key else _named(resource, fragment, known)
@@ -258,6 +265,13 @@ def _named(resource: Resource, fragment: Fragment, known: Mapping[str, str]) -> 
 def _addresses(resource: Resource, fragments: Sequence[Fragment]) -> dict[str, str]:
     pairs = ((_address(resource, fragment.data), fragment.key) for fragment in fragments if fragment.key)
     return {address: key for address, key in sorted(pairs, key=str) if address and key}
+
+
+def addresses(resource: Resource, records: Iterable[Record]) -> dict[str, str]:
+    """Whose each e-mail address is, of those who have a key of their own: address in lower case -> key."""
+    prefix = resource.anonymous.prefix if resource.anonymous else ""
+    pairs = ((_address(resource, record.data), record.key) for record in records)
+    return {address: key for address, key in pairs if address and not key.startswith(prefix)}
 
 
 def _address(resource: Resource, data: Mapping[str, Any]) -> str | None:
