@@ -44,8 +44,9 @@
 A class's docstring is its default message: what happened, and what to do about it.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class AdapterError(Exception):
@@ -70,6 +71,13 @@ class AdapterError(Exception):
     def extra(self) -> dict[str, Any]:
         """Fields that this kind of error adds to the body."""
         return {}
+
+    def fresh(self) -> Self:
+        """The same error, to be raised in its stead where it is kept: what is raised gathers the frames it passes."""
+        made = type(self).__new__(type(self), *self.args)
+        # Its lists and headers are its own, for whoever catches it may add to them.
+        vars(made).update({name: copy.copy(value) for name, value in vars(self).items()})
+        return made
 
 
 class BadRequest(AdapterError):

@@ -102,3 +102,33 @@ def test_a_refused_file_names_file_path_fault_and_the_known_words() -> None:
     assert str(error) == "users.yaml: sources[0]: unknown word `x`; known here: a, b"
     assert str(DeclarationError("users.yaml", "", "is empty")) == "users.yaml: the file: is empty"
     assert error.known == ("a", "b")
+
+
+def caught(error: AdapterError) -> AdapterError:
+    """The error after a raise: with the frames that it came through."""
+    try:
+        raise error
+    except AdapterError as raised:
+        return raised
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_a_fresh_error_says_the_same_and_nothing_of_where_the_kept_one_was_raised(kind: type[AdapterError]) -> None:
+    kept = caught(made(kind))
+
+    fresh = kept.fresh()
+
+    assert type(fresh) is kind
+    assert (str(fresh), fresh.args, vars(fresh)) == (str(kept), kept.args, vars(kept))
+    assert kept.__traceback__ is not None
+    assert fresh.__traceback__ is None
+
+
+def test_what_is_added_to_a_fresh_error_is_not_added_to_the_kept_one() -> None:
+    kept = RemoteError(403, "No.", raw={"id": "forbidden"}, insight={"forbidden_error": {}}, headers={"a": "b"})
+    fresh = kept.fresh()
+    fresh.headers["c"] = "d"
+    fresh.details.append({"where": "path"})
+
+    assert (kept.headers, kept.details) == ({"a": "b"}, [])
+    assert (fresh.status, fresh.message, fresh.extra()) == (403, "No.", kept.extra())

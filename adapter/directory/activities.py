@@ -362,4 +362,4 @@ def _refuse_blindness(parents: Sequence[Read], query: Query) -> None:
     """Where the places themselves can't be read, say why: an empty list would look like an uneventful month."""
     errors = [read.state.error for read in parents if read.state.error is not None]
     if errors and len(errors) == len(parents) and lasting(errors[0]) and not query.allow_partial:
-        raise errors[0]
+        raise errors[0].fresh()

@@ -103,7 +103,7 @@ def _refuse_blindness(reads: Sequence[Read], *, complete: bool, allow_partial: b
     errors = [read.state.error for read in reads if read.state.error is not None and not read.distrusted]
     if complete and errors and not any(map(readable, reads)) and not allow_partial:
         # What the provider said tells more than that the rest was then not asked for.
-        raise next((error for error in errors if not isinstance(error, BudgetReserved)), errors[0])
+        raise next((error for error in errors if not isinstance(error, BudgetReserved)), errors[0]).fresh()
 
 
 def _status(error: AdapterError | None) -> int:

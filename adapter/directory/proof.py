@@ -48,7 +48,7 @@ async def _verdict(model: Model, unit: Unit, lineage: Lineage, state: State, day
         if actual.error is not None:
             if lasting(actual.error):
                 return True
-            raise actual.error
+            raise actual.error.fresh()
         return _agree(_grants(proof.claimed(sample)), _grants(proof.actual(actual.records)), exempt)
     except (ShapeError, KeyError, TypeError):
         # Shaped in a way that can't be compared is as good as wrong.

@@ -418,6 +418,19 @@ async def test_where_nothing_at_all_could_be_read_the_reason_is_the_answer() -> 
     assert {reason for _, reason in gaps(await house.ask("allow_partial=true"))} == {"missing_scope"}
 
 
+async def test_a_kept_refusal_is_not_raised_itself_for_it_would_gather_a_traceback_with_each_answer() -> None:
+    house = House(dict.fromkeys(["/teams", "/apps", "/enterprise-accounts"], forbidden("global")))
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(RemoteForbidden) as refused:
+            await house.ask()
+        refusals.append(refused.value)
+
+    first, second = refusals
+    assert first is not second
+    assert vars(first) == vars(second)
+
+
 async def test_an_account_without_anything_is_an_empty_list_and_not_an_error() -> None:
     answer = await House(nothing()).ask()
 
