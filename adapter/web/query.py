@@ -1,7 +1,7 @@
 """The query string as structured parameters: arrays in four spellings, objects as `name[key]=value`.
 
-    a=x&a=y   a[]=x&a[]=y   a[0]=x&a[1]=y   a=x,y (split by whoever knows the parameter)   ->  {"a": ["x", "y"]}
-    o[k]=v                                                                                ->  {"o": {"k": ["v"]}}
+a=x&a=y   a[]=x&a[]=y   a[0]=x&a[1]=y   a=x,y (split by whoever knows the parameter)   ->  {"a": ["x", "y"]}
+o[k]=v                                                                                ->  {"o": {"k": ["v"]}}
 """
 
 import re
