@@ -177,7 +177,8 @@ class BoundClient:
             records += _listed(reply)
             onward = paging.following(reply.headers)
             if onward is None:
-                return _complete(records, reply, requests=len(taken) + 1)
+                full = order is not None and len(records) >= (page or paging.max)
+                return _complete(records, reply, requests=len(taken) + 1, full=full)
             if onward in taken:
                 raise UpstreamNonsense("The provider's list leads back to a page that was already read.")
             taken.add(onward)
@@ -289,8 +290,9 @@ def _listed(reply: Reply) -> list[Any]:
     return data
 
 
-def _complete(records: list[Any], reply: Reply, *, requests: int) -> ListReply:
-    whole = requests == 1
+def _complete(records: list[Any], reply: Reply, *, requests: int, full: bool) -> ListReply:
+    """An ETag is a page's: that of a full page would still hold when the list goes on behind it."""
+    whole = requests == 1 and not full
     return ListReply(
         records=records,
         etag=reply.headers.get("etag") if whole else None,

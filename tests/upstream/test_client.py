@@ -287,6 +287,15 @@ class TestIterate:
         ranges = [sent.header("range") for sent in provider.requests]
         assert ranges == ["id ..; max=2", "id ]b..; max=2", "id ]d..; max=2"]
 
+    async def test_a_page_that_is_full_has_none_for_the_list_may_come_to_go_on_behind_it(
+        self, bound: BoundClient, provider: Recorder
+    ) -> None:
+        provider.always = page([1, 2], ("etag", '"a"'))
+
+        assert (await bound.iterate("/apps", order="id", page=2)).etag is None
+        assert (await bound.iterate("/apps", order="id", page=3)).etag == '"a"'
+        assert (await bound.iterate("/apps", order=None, page=2)).etag == '"a"'
+
     async def test_a_whole_list_has_its_etag(self, bound: BoundClient, provider: Recorder) -> None:
         provider.always = page([1], ("etag", '"a"'), ("last-modified", "Sun, 01 Feb 2026 12:00:00 GMT"))
 
