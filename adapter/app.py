@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,10 +16,11 @@ from adapter.config import Settings, load
 from adapter.declarations import bundled_dir
 from adapter.directory.cursors import Cursors
 from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
-from adapter.directory.service import Directory
+from adapter.directory.service import Directory, OverrideOf
 from adapter.errors import AdapterError, StartupError
 from adapter.mapping.loading import load_model
 from adapter.mapping.model import Model
+from adapter.mapping.override import checked_override
 from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
@@ -29,7 +31,7 @@ from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
 from adapter.web import directory as directory_door
-from adapter.web import docs, graph, health, raw, unified
+from adapter.web import capabilities, docs, graph, health, raw, unified
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
 from adapter.web.openapi import document
@@ -83,12 +85,13 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             upstream=upstream,
             chores=chores,
             unit_scopes={name: unit.scopes for name, unit in model.units.items()},
+            check_override=lambda given: checked_override(model, given),
         )
         cursors = Cursors(vault.derive("cursors"))
         claims = claims_for(database)
         stack.push_async_callback(claims.close)
         keeper = _keeper(UnitStore(database), claims, shared=database.dialect == "postgresql")
-        directory = _directory(settings, model, provider, cursors, keeper)
+        directory = _directory(settings, model, provider, cursors, keeper, _override_of(accounts))
         stack.push_async_callback(directory.close)
         yield House(
             settings=settings,
@@ -114,7 +117,12 @@ def _upstream(settings: Settings, provider: Provider) -> UpstreamClient:
 
 
 def _directory(
-    settings: Settings, model: Model, provider: Provider, cursors: Cursors, keeper: KeeperMaker
+    settings: Settings,
+    model: Model,
+    provider: Provider,
+    cursors: Cursors,
+    keeper: KeeperMaker,
+    override: OverrideOf,
 ) -> Directory:
     return Directory(
         model,
@@ -124,7 +132,15 @@ def _directory(
         reserve=settings.directory_reserve,
         refill=60.0 / provider.budget.per_minute,
         keeper=keeper,
+        override=override,
     )
+
+
+def _override_of(accounts: Accounts) -> OverrideOf:
+    async def override(account_id: str) -> Mapping[str, Any] | None:
+        return (await accounts.get(account_id)).unified_model_override
+
+    return override
 
 
 def _keeper(store: UnitStore, claims: Claims, *, shared: bool) -> KeeperMaker:
@@ -185,6 +201,7 @@ def _edge(house: House) -> ASGIApp:
             watcher=_Gatherer(house),
         ),
         *directory_door.routes(directory=house.directory, accounts=house.accounts, cursors=house.cursors),
+        *capabilities.routes(model=house.model, provider=house.provider, accounts=house.accounts),
         *docs.routes(document.compose(document.parts(model=house.model, provider=house.provider))),
         *health.routes(checks=_checks(house), metrics=metrics),
     ]

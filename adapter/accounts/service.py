@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 from cachetools import LRUCache
+from msgspec import UNSET, UnsetType
 
 from adapter.accounts.cache import ShortCache
 from adapter.accounts.checks import checked_context, checked_key, checked_tenant
@@ -32,6 +33,9 @@ from adapter.models import AccountStatus, Caller, Credential, ErrorNote, Integra
 from adapter.storage.accounts import AccountStore
 from adapter.storage.vault import Vault
 from adapter.upstream.client import BoundClient, UpstreamClient
+
+Override = Mapping[str, Any] | UnsetType | None
+"""An account's own mapping; None for none, UNSET where nothing was said of it."""
 
 _ROWS = 4096
 _CLIENTS = 1024
@@ -61,14 +65,19 @@ class Accounts:
         upstream: UpstreamClient,
         chores: Chores,
         unit_scopes: UnitScopes | None = None,
+        check_override: Callable[[Mapping[str, Any]], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`unit_scopes` tells which of the provider's scopes each unit needs; `chores` is finished at shutdown."""
+        """`unit_scopes` tells which of the provider's scopes each unit needs; `chores` is finished at shutdown.
+
+        `check_override` refuses, by InvalidBody, what can't be an account's own mapping.
+        """
         self._store = store
         self._vault = vault
         self._upstream = upstream
         self._chores = chores
         self._unit_scopes = dict(unit_scopes or {})
+        self._check_override = check_override or (lambda _: None)
         self._now = now
         self._rows: ShortCache[IntegratedAccount] = ShortCache(_ROWS)
         self._clients: LRUCache[str, BoundClient] = LRUCache(_CLIENTS)
@@ -79,6 +88,7 @@ class Accounts:
         tenant_id: str,
         api_key: Secret,
         context: Mapping[str, Any] | None = None,
+        override: Override = UNSET,
         caller: Caller | None = None,
     ) -> IntegratedAccount:
         """Keep a provider account for a tenant, once its key has proved good; InvalidCredential where it has not.
@@ -86,14 +96,14 @@ class Accounts:
         The tenant's connection to that provider account, if there is one, gets the new key and keeps its id.
         """
         _refuse_other_tenant(checked_tenant(tenant_id), caller)
-        kept = checked_context(context) if context is not None else None
+        given = self._given(override) | ({"context": checked_context(context)} if context is not None else {})
         token = checked_key(api_key)
         finding = await tried(self._upstream, token, self._unit_scopes)
         try:
-            return await self._keep(tenant_id, token, kept, finding)
+            return await self._keep(tenant_id, token, given, finding)
         except Conflict:
             # Somebody connected the same provider account in between: now it is there to be found.
-            return await self._keep(tenant_id, token, kept, finding)
+            return await self._keep(tenant_id, token, given, finding)
 
     async def get(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
         """AccountNotFound, or WrongAccount for an account token that belongs to another."""
@@ -127,11 +137,15 @@ class Accounts:
         *,
         is_blocked: bool | None = None,
         context: Mapping[str, Any] | None = None,
+        override: Override = UNSET,
         caller: Caller | None = None,
     ) -> IntegratedAccount:
-        """Block or unblock, and merge into the context: a word with null is taken out, one not named stays."""
+        """Block or unblock, and merge into the context: a word with null is taken out, one not named stays.
+
+        `override` takes the place of the account's own mapping; None removes it.
+        """
         account = await self._managed(account_id, caller)
-        fields: dict[str, Any] = {}
+        fields = self._given(override)
         if is_blocked is not None:
             fields["is_blocked"] = is_blocked
         if context is not None:
@@ -224,27 +238,35 @@ class Accounts:
             stored = await self._store.credential(account_id)
         return True
 
+    def _given(self, override: Override) -> dict[str, Any]:
+        """The override as a field to set, once it is found good; nothing where none was given."""
+        if isinstance(override, UnsetType):
+            return {}
+        if override is not None:
+            self._check_override(override)
+        return {"unified_model_override": override or None}
+
     async def _keep(
-        self, tenant_id: str, token: Secret, context: Mapping[str, Any] | None, finding: Finding
+        self, tenant_id: str, token: Secret, given: Mapping[str, Any], finding: Finding
     ) -> IntegratedAccount:
         known = await self._store.find(tenant_id, finding.identity.id) if finding.identity else None
         if known is not None:
-            return await self._renew(known.id, token, finding, **({} if context is None else {"context": context}))
-        account = self._new(tenant_id, context or {}, finding)
+            return await self._renew(known.id, token, finding, **given)
+        account = self._new(tenant_id, given, finding)
         await self._store.add(account, seal(self._vault, account.id, _api_key(token)))
         _log.info("account_connected", integrated_account_id=account.id, missing_units=sorted(account.missing_scopes))
         return account
 
-    def _new(self, tenant_id: str, context: Mapping[str, Any], finding: Finding) -> IntegratedAccount:
+    def _new(self, tenant_id: str, given: Mapping[str, Any], finding: Finding) -> IntegratedAccount:
         now = self._now()
         return IntegratedAccount(
             id=str(uuid4()),
             tenant_id=tenant_id,
             status="active",
             authentication_method="api_key",
-            context=context,
             created_at=now,
             updated_at=now,
+            **given,
             **finding.fields(),
         )
 

@@ -1,6 +1,7 @@
 """`adapter account`: the connected Heroku accounts. A token comes in by standard input or a prompt, by nothing else."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -108,6 +109,62 @@ def remove(
         show_json(counts)
     else:
         typer.echo(f"Removed account {account_id}, its credential, and {counts['tokens']} tokens.")
+
+
+@accounts.command(
+    epilog=examples(
+        "adapter account override override.json",
+        """echo '{"users": {"fields": {"username": "user.email"}}}' | adapter account override -""",
+        "adapter account override --clear",
+    )
+)
+def override(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[FILE|-]", help="JSON; `-`: from standard input. Shown if not given.")
+    ] = None,
+    account_id: Annotated[
+        str | None,
+        typer.Option("--account", envvar="ADAPTER_ACCOUNT", metavar="ID", help="Not needed where there is one."),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it: the mapping files hold again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read fields of one account's records by JMESPath expressions of its own, in place of the mapping files'.
+
+    {"users": {"fields": {"name": "<JMESPath>"}}}: resources, and of these fields, but not the id.
+    """
+    if source is not None and clear:
+        raise BadRequest("--clear removes the override; give no file with it.")
+    given = _override(source) if source is not None else None
+
+    async def changed(house: "House") -> dict[str, Any]:
+        from adapter.cli.asking import only_account
+
+        chosen = account_id or await only_account(house)
+        if given is None and not clear:
+            account = await house.accounts.get(chosen)
+        else:
+            account = await house.accounts.patch(chosen, override=given)
+        return _shown(house, account)
+
+    shown = in_house(changed)
+    if as_json or (given is None and not clear):
+        show_json(shown if as_json else shown["unified_model_override"])
+    elif clear:
+        typer.echo(f"Account {shown['id']} is read by the mapping files again.")
+    else:
+        count = sum(len(body.get("fields", {})) for body in (given or {}).values())
+        typer.echo(f"Account {shown['id']} has {count} fields of its own.")
+
+
+def _override(source: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read(_MAX_CHARS) if source == "-" else Path(source).read_text(encoding="utf-8")
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except OSError as error:
+        raise BadRequest(f"{source} can't be read ({error.strerror}).") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidBody("An override is a JSON object of resources.") from None
 
 
 async def every(house: "House", **which: Any) -> list[IntegratedAccount]:

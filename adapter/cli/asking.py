@@ -102,11 +102,12 @@ def _places(roles: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 async def opened(house: House, account: str | None) -> tuple[str, Any]:
     """The account of this id, or the only one that there is, with its client."""
-    account_id = account or await _only_account(house)
+    account_id = account or await only_account(house)
     return account_id, await house.accounts.open(account_id)
 
 
-async def _only_account(house: House) -> str:
+async def only_account(house: House) -> str:
+    """The one account that is connected; NotFound, or BadRequest where there are several."""
     found = await every(house)
     if not found:
         raise NotFound("No Heroku account is connected yet; `adapter account add --tenant T` connects one.")

@@ -31,7 +31,7 @@ async def assemble(model: Model, resource: Resource, gather: Gather, query: Quer
         collection=Collection(resource, records),
         oldest=min(times),
         changed=max(changed),
-        missing=(*compact(missing), *map(unreadable, faults)),
+        missing=(*compact(missing), *compact(map(unreadable, faults))),
         paths=tuple((read.state.path, _status(read.state.error), read.state.fetched_at) for read in reads),
         held=gather.held,
         settles=any(read.settles for read in reads),
@@ -45,8 +45,12 @@ async def _records(
     trusted = [read for read in reads if readable(read)]
     shaped = []
     for read in trusted:
-        shaped.append(shaped_once(base, read))
-        await asyncio.sleep(0)
+        if base.overridden:
+            # Expressions of a caller's own are bounded for each record, but there may be many of these.
+            shaped.append(await asyncio.to_thread(shaped_once, base, read))
+        else:
+            shaped.append(shaped_once(base, read))
+            await asyncio.sleep(0)
     records, faults = await _in_turns(engine.assembling(model, resource, shaped))
     if inherited and resource.inherited:
         above = [read.instance() for read in trusted if read.unit.name == resource.inherited.unit]
@@ -94,7 +98,7 @@ def compact(missing: Iterable[Missing]) -> list[Missing]:
         if len(gaps) <= _TOLD_APART:
             told += gaps
         else:
-            places = tuple(gap.place for gap in gaps[:_TOLD_APART])
+            places = tuple(gap.place for gap in gaps[:_TOLD_APART] if gap.place)
             told.append(msgspec.structs.replace(gaps[0], place={}, count=len(gaps), places=places))
     return told
 

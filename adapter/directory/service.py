@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from adapter.errors import AdapterError, BadRequest, DirectoryGathering, Invalid
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
+from adapter.mapping.override import Overrides
 from adapter.mapping.removals import written
 
 MAX_ACCOUNTS = 512
@@ -35,6 +36,8 @@ _SOON = 2.0
 
 Said = Callable[[], Awaitable[bytes]]
 """Reads what the provider said to a write."""
+
+OverrideOf = Callable[[str], Awaitable[Mapping[str, Any] | None]]
 
 ViewKey = tuple[str, Scope | None, bool]
 
@@ -64,8 +67,12 @@ class Directory:
         refill: float = 0.8,
         clock: Callable[[], float] = time.time,
         keeper: KeeperMaker | None = None,
+        override: OverrideOf | None = None,
     ) -> None:
-        """`max_age`, `wait` and `refill` (the time in which one upstream request flows back) are in seconds."""
+        """`max_age`, `wait` and `refill` (the time in which one upstream request flows back) are in seconds.
+
+        `override` tells an account's own expressions, where it has any.
+        """
         self.model = model
         self._cursors = cursors
         self._max_age = max_age
@@ -74,6 +81,8 @@ class Directory:
         self._refill = refill
         self._clock = clock
         self._keeper: KeeperMaker = keeper or (lambda _: Forgetful())
+        self._override = override
+        self._overrides = Overrides(model)
         self._purses: LRUCache[str, Purse] = LRUCache(MAX_ACCOUNTS)
         self._accounts: LRUCache[str, AccountUnits] = LRUCache(MAX_ACCOUNTS)
         self._views: LRUCache[tuple[str, ViewKey], tuple[int, float, View]] = LRUCache(MAX_ACCOUNTS * 4)
@@ -96,6 +105,7 @@ class Directory:
         """One page of a list. InvalidCursor, DirectoryGathering, or what the upstream client raises."""
         bound_to = f"{account_id}|{resource.name}|{query.fingerprint()}"
         after = self._cursors.open(bound_to, query.cursor) if query.cursor else None
+        resource = await self._own(account_id, resource)
         if resource.time and not query.remote_query:
             return await self._trail(account_id, client, resource, query, bound_to, after)
         if query.remote_query:
@@ -112,6 +122,7 @@ class Directory:
                 f"`{key}` is no id of {resource.name}; they look like {resource.id_form}.",
                 details=[{"where": "path", "name": "id", "found": key, "expected": resource.id_form}],
             )
+        resource = await self._own(account_id, resource)
         scope = Scope(place=resource.get_place, ids=frozenset({key})) if resource.get_place else None
         view = await self._view(account_id, client, resource, query, scope)
         record = view.collection.find(key) or engine.find_anonymous(resource, key, view.collection.records)
@@ -305,6 +316,11 @@ class Directory:
         )
 
     # --- small things
+
+    async def _own(self, account_id: str, resource: Resource) -> Resource:
+        """The resource as the account has it for itself."""
+        given = await self._override(account_id) if self._override is not None else None
+        return self._overrides.of(resource, given)
 
     def _units(self, account_id: str, client: Client) -> AccountUnits:
         units = self._accounts.get(account_id)

@@ -50,6 +50,16 @@ KeyAlone = Annotated[
 ScopeName = Annotated[str, Meta(extra_json_schema={"enum": list(Scope)})]
 
 
+OverrideBody = Annotated[
+    dict[str, Any],
+    Meta(
+        description="Expressions of this account's own, in place of the mapping's: "
+        '`{"users": {"fields": {"name": "<JMESPath>"}}}`; null removes them',
+        examples=[{"users": {"fields": {"username": "email || user.email"}}}],
+    ),
+]
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An unknown word is refused: a mistyped one must not be taken for a default."""
 
@@ -60,6 +70,7 @@ class ConnectBody(_Body):
     tenant_id: TenantId
     authentication_method: Literal["api_key"]
     context: KeyContext
+    unified_model_override: OverrideBody | UnsetType | None = UNSET
 
 
 class CredentialsBody(_Body):
@@ -79,6 +90,7 @@ class PatchBody(_Body):
         Annotated[dict[str, Any], Meta(description=f"Laid over what is there, null takes a word out: {_SIZE}")]
         | UnsetType
     ) = UNSET
+    unified_model_override: OverrideBody | UnsetType | None = UNSET
 
 
 class RefreshBody(_Body):

@@ -100,7 +100,11 @@ class _Door:
         body = await body_of(request, ConnectBody)
         key, context = _split(body.context)
         account = await self._accounts.connect_api_key(
-            tenant_id=body.tenant_id, api_key=key, context=context or None, caller=caller
+            tenant_id=body.tenant_id,
+            api_key=key,
+            context=context or None,
+            override=body.unified_model_override,
+            caller=caller,
         )
         await self._connected(account)
         return json_answer(self._shown(account))
@@ -108,7 +112,10 @@ class _Door:
     async def me(self, request: Request) -> Response:
         caller = caller_of(request)
         _params(request, ACCOUNT_PARAMETER)
-        return json_answer(self._shown(await self._accounts.get(account_of(request, caller), caller)))
+        found = self._shown(await self._accounts.get(account_of(request, caller), caller))
+        if caller.kind != "api":
+            del found["unified_model_override"]
+        return json_answer(found)
 
     async def get(self, request: Request) -> Response:
         account_id, caller = _named(request)
@@ -118,7 +125,11 @@ class _Door:
         account_id, caller = _named(request)
         body = await body_of(request, PatchBody)
         account = await self._accounts.patch(
-            account_id, is_blocked=_given(body.is_blocked), context=_given(body.context), caller=caller
+            account_id,
+            is_blocked=_given(body.is_blocked),
+            context=_given(body.context),
+            override=body.unified_model_override,
+            caller=caller,
         )
         return json_answer(self._shown(account))
 
@@ -194,7 +205,7 @@ class _Door:
 
 
 def shown(account: IntegratedAccount, provider: Named) -> dict[str, Any]:
-    """An account as callers see it; its credential is no part of it."""
+    """An account as API tokens see it; its credential is no part of it."""
     identity = account.identity
     return {
         "id": account.id,
@@ -209,6 +220,7 @@ def shown(account: IntegratedAccount, provider: Named) -> dict[str, Any]:
         "integration": {"id": provider.id, "name": provider.name},
         "last_error": account.last_error,
         "last_forbidden_error": account.last_forbidden_error,
+        "unified_model_override": account.unified_model_override,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
     }

@@ -59,6 +59,11 @@ async def door(database: Database) -> AsyncIterator[Door]:
     await house.close()
 
 
+def without_override(account: dict[str, Any]) -> dict[str, Any]:
+    """As an account token sees it."""
+    return {name: value for name, value in account.items() if name != "unified_model_override"}
+
+
 async def test_connecting_answers_the_account_and_never_its_key(door: Door) -> None:
     answer = await door.call("POST", "", json=_connect("fake-identity", plan="gold"))
 
@@ -81,6 +86,7 @@ async def test_connecting_answers_the_account_and_never_its_key(door: Door) -> N
         "integration": {"id": "heroku", "name": "Heroku"},
         "last_error": None,
         "last_forbidden_error": None,
+        "unified_model_override": None,
     }
     assert "fake-identity" not in answer.text
 
@@ -247,7 +253,7 @@ async def test_a_token_is_minted_listed_and_revoked(door: Door) -> None:
 
     assert minted.headers["cache-control"] == "no-store"
     assert body["scopes"] == ["directory:read", "raw:read"]
-    assert (await door.call("GET", "/me", token="mine")).json() == account
+    assert (await door.call("GET", "/me", token="mine")).json() == without_override(account)
     listed = (await door.call("GET", f"/{account['id']}/tokens")).json()
     assert listed["result"][0] | {"last_used_at": None} == body
     assert (listed["result_count"], listed["next_cursor"]) == (1, None)
@@ -345,7 +351,7 @@ async def test_an_account_token_sees_itself_and_no_other(door: Door) -> None:
     other = await door.connect(tenant="other")
     door.tokens["mine"] = (await door.house.tokens.create_account(account["id"]))[1].reveal()
 
-    assert (await door.call("GET", "/me", token="mine")).json() == account
+    assert (await door.call("GET", "/me", token="mine")).json() == without_override(account)
     wrong = await door.call("GET", f"/me?integrated_account_id={other['id']}", token="mine")
     assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_account")
     assert (await door.call("GET", f"/me?integrated_account_id={other['id']}")).json() == other

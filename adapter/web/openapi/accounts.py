@@ -1,6 +1,6 @@
 """The account routes in the document, from the structs that they decode and the models that they show."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import get_args
 
 from adapter.directory.query import DEFAULT_LIMIT, MAX_LIMIT
@@ -42,6 +42,7 @@ _MEANINGS: Mapping[str, str] = {
     "context": "What was put beside it; never a credential",
     "scopes": "The provider's scopes that the credential was seen to hold",
     "missing_scopes": "By unit, the provider's scopes any one of which would open it",
+    "unified_model_override": "Expressions of its own, in place of the mapping's; shown to API tokens alone",
     "last_error": "The last thing that went wrong with the credential",
     "last_forbidden_error": "The last thing that the provider did not let it do",
 }
@@ -169,7 +170,7 @@ def _shown(provider: Named) -> dict[str, Schema]:
 
 
 def _account_schema(model: Schema, provider: Named) -> Schema:
-    """The model as it is shown: the identity under the provider's name, the mapping override not at all."""
+    """The model as it is shown: the identity under the provider's name, the override to API tokens alone."""
     person = {"type": "object", "required": ["id", "email"], "properties": {"id": _STRING, "email": nullable(_STRING)}}
     named = {"id": {"const": provider.id}, "name": {"const": provider.name}}
     properties = {
@@ -179,7 +180,7 @@ def _account_schema(model: Schema, provider: Named) -> Schema:
     }
     for name, meaning in _MEANINGS.items():
         properties[name] = {**properties[name], "description": meaning}
-    return _closed(model["description"], properties)
+    return _closed(model["description"], properties, optional={"unified_model_override"})
 
 
 def _token_schema(model: Schema) -> Schema:
@@ -192,17 +193,17 @@ def _token_schema(model: Schema) -> Schema:
     return _closed("An account's token as it is listed.", {**properties, ACCOUNT_PARAMETER: _STRING})
 
 
-def _closed(description: str, properties: Mapping[str, Schema]) -> Schema:
+def _closed(description: str, properties: Mapping[str, Schema], optional: Collection[str] = ()) -> Schema:
     return {
         "type": "object",
         "description": description,
-        "required": list(properties),
+        "required": [name for name in properties if name not in optional],
         "properties": dict(properties),
         "additionalProperties": False,
     }
 
 
-_UNSHOWN = frozenset({"identity", "unified_model_override"})
+_UNSHOWN = frozenset({"identity"})
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _DESCRIPTION = """\
 An integrated account is a connected account of the provider's, with its credential sealed and never returned. Its \
