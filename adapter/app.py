@@ -30,8 +30,8 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
-from adapter.web import directory as directory_door
 from adapter.web import capabilities, docs, graph, health, raw, unified
+from adapter.web import directory as directory_door
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
 from adapter.web.openapi import document

@@ -6,7 +6,7 @@ import adapter
 from adapter.mapping.model import Model
 from adapter.models import Scope
 from adapter.web.accounts import Named
-from adapter.web.openapi import accounts, directory, errors, graph, raw, status, system
+from adapter.web.openapi import accounts, capabilities, directory, errors, graph, raw, status, system
 from adapter.web.openapi.parts import ACCOUNT_TOKEN, API_TOKEN, BASIC_TOKEN, Part, Schema
 
 SCOPES: Mapping[Scope, str] = {
@@ -20,7 +20,15 @@ SCOPES: Mapping[Scope, str] = {
 
 def parts(*, model: Model, provider: Named) -> list[Part]:
     """What the doors of this process add, in the order of reading."""
-    return [directory.part(model), graph.part(), status.part(), accounts.part(provider), raw.part(), system.part()]
+    return [
+        directory.part(model),
+        graph.part(),
+        status.part(),
+        accounts.part(provider),
+        capabilities.part(provider),
+        raw.part(),
+        system.part(),
+    ]
 
 
 def compose(found: Iterable[Part]) -> Schema:
