@@ -154,7 +154,7 @@ def override(
         typer.echo(f"Account {shown['id']} is read by the mapping files again.")
     else:
         count = sum(len(body.get("fields", {})) for body in (given or {}).values())
-        typer.echo(f"Account {shown['id']} has {count} fields of its own.")
+        typer.echo(f"Account {shown['id']} has {count} field{'' if count == 1 else 's'} of its own.")
 
 
 def _override(source: str) -> dict[str, Any]:
