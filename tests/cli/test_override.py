@@ -26,7 +26,7 @@ def test_an_override_is_taken_from_a_file_or_standard_input_and_cleared(
     during = people(connected)
     cleared = connected("account", "override", "--clear")
 
-    assert "has 1 field  of its own" in taken.out
+    assert "has 1 field of its own" in taken.out
     assert shown == msgspec.json.decode(NAMED)
     assert all(name == username for username, name in during)
     assert "mapping files again" in cleared.out
