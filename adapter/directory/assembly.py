@@ -1,7 +1,7 @@
 """From what a gather read to a view: trusted units shaped, merged, and what is missing told."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -18,12 +18,23 @@ _TOLD_APART = 20
 """Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
 
 
-async def assemble(model: Model, resource: Resource, gather: Gather, query: Query, *, complete: bool) -> View:
-    """The view of what was read; raises where nothing could be, for that would look like an empty directory."""
+async def assemble(
+    model: Model,
+    resource: Resource,
+    gather: Gather,
+    query: Query,
+    *,
+    complete: bool,
+    known: Mapping[str, str] | None = None,
+) -> View:
+    """The view of what was read; raises where nothing could be, for that would look like an empty directory.
+
+    `known` tells whose an e-mail address is, where the units that were read don't.
+    """
     reads = [*gather.reads_above(), *gather.reads()]
     missing = [gap for read in reads if (gap := read.missing())] + ([] if complete else gather.pending())
     _refuse_blindness(reads, complete=complete, allow_partial=query.allow_partial)
-    records, faults = await _records(model, resource, gather.reads(), inherited=query.include_inherited)
+    records, faults = await _records(model, resource, gather.reads(), known or {}, inherited=query.include_inherited)
     times = [read.state.fetched_at for read in reads] or [gather.begun_at]
     changed = [read.state.changed_at for read in reads] or [gather.begun_at]
     changed += [change.at for read in reads for change in read.changes]
@@ -39,7 +50,7 @@ async def assemble(model: Model, resource: Resource, gather: Gather, query: Quer
 
 
 async def _records(
-    model: Model, resource: Resource, reads: Sequence[Read], *, inherited: bool
+    model: Model, resource: Resource, reads: Sequence[Read], known: Mapping[str, str], *, inherited: bool
 ) -> tuple[list[Record], list[Fault]]:
     base = model.resources[resource.derived.resource] if resource.derived else resource
     trusted = [read for read in reads if readable(read)]
@@ -51,7 +62,7 @@ async def _records(
         else:
             shaped.append(shaped_once(base, read))
             await asyncio.sleep(0)
-    records, faults = await _in_turns(engine.assembling(model, resource, shaped))
+    records, faults = await _in_turns(engine.assembling(model, resource, shaped, known))
     if inherited and resource.inherited:
         above = [read.instance() for read in trusted if read.unit.name == resource.inherited.unit]
         records, unreadable_above = await _in_turns(engine.inheriting(resource, records, above))

@@ -232,7 +232,8 @@ class Directory:
         if done and not (query.allow_partial and gather.has_read):
             task.result()
         complete = bool(done) and task.exception() is None
-        view = await self._assembled(units, resource, gather, query, complete=complete)
+        known = self._whose(account_id, resource) if scope else {}
+        view = await self._assembled(units, resource, gather, query, known, complete=complete)
         if complete:
             made_at = units.now() if view.held or view.settles else view.oldest
             # A write that went by meanwhile may not be in it: the next to ask gathers again.
@@ -240,15 +241,30 @@ class Directory:
         return view
 
     async def _assembled(
-        self, units: AccountUnits, resource: Resource, gather: Gather, query: Query, *, complete: bool
+        self,
+        units: AccountUnits,
+        resource: Resource,
+        gather: Gather,
+        query: Query,
+        known: Mapping[str, str],
+        *,
+        complete: bool,
     ) -> View:
         """The view of what was read, with every write in it that any process has answered by now."""
         await units.open()
         while True:
-            known = units.settling
-            view = await assemble(self.model, resource, gather, query, complete=complete)
-            if units.settling is known:
+            settling = units.settling
+            view = await assemble(self.model, resource, gather, query, complete=complete, known=known)
+            if units.settling is settling:
                 return view
+
+    def _whose(self, account_id: str, resource: Resource) -> Mapping[str, str]:
+        """Whose each address is, as the whole directory last told: somebody invited to one team by address may be known
+        by another, and has the same id in the list of either.
+        """
+        base = self.model.resources[resource.derived.resource] if resource.derived else resource
+        whole = self._views.get((account_id, (base.name, None, False)))
+        return whole[2].collection.addresses() if whole else {}
 
     def _join(
         self, account_id: str, client: Client, resource: Resource, key: ViewKey, max_age: float

@@ -1,7 +1,7 @@
 """Views on a snapshot: filter, search, sort and page over records that are already shaped and merged."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from adapter.directory.query import Condition, Query
 from adapter.directory.units import Missing
 from adapter.errors import InvalidCursor
-from adapter.mapping.engine import Record
+from adapter.mapping.engine import Record, addresses
 from adapter.mapping.expressions import reader
 from adapter.mapping.merge import moment
 from adapter.mapping.model import Filter, Resource
@@ -28,6 +28,13 @@ class Collection:
         self._columns: dict[str, list[tuple[Any, ...]]] = {}
         self._orders: dict[tuple[str, bool], list[tuple[Position, int]]] = {}
         self._texts: list[str] | None = None
+        self._addresses: Mapping[str, str] | None = None
+
+    def addresses(self) -> Mapping[str, str]:
+        """Whose each e-mail address is, in lower case."""
+        if self._addresses is None:
+            self._addresses = addresses(self.resource, self.records)
+        return self._addresses
 
     def find(self, key: str) -> Record | None:
         place = bisect_right(self.keys, key) - 1

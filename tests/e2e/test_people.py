@@ -178,3 +178,19 @@ def test_what_a_team_role_implies_is_computed_when_asked_for(tmp_path: Path) -> 
         for permission in ("view", "deploy", "operate", "manage")
     }
     assert found == expected | {f"app:{open_app.id}:{member.id}:view"}
+
+
+def test_somebody_known_elsewhere_has_one_id_in_every_list(tmp_path: Path) -> None:
+    world = World()
+    owner = world.add_account("owner@example.com", "Owner")
+    features = {"team-invite-acceptance"}
+    first, second = (world.add_team(name, admins=[owner], features=features) for name in ("first", "second"))
+    carl = world.add_account("carl@example.com", "Carl")
+    world.add_member(first, carl, "member")
+    world.invite(second, "carl@example.com", "member")
+    with before(world, tmp_path, invitee_id="omitted") as connected:
+        everybody = {user["id"] for user in connected.everything("users")}
+        invited = {user["id"] for user in connected.everything("users", group_id=second.id)}
+        grants = {grant["user_id"] for grant in connected.everything("role_assignments", group_id=second.id)}
+
+    assert everybody == invited == grants == {owner.id, carl.id}
