@@ -118,17 +118,29 @@ class Keyring(Struct, kw_only=True):
 
     def give_access(self, authorization: Authorization, life_s: float | None) -> Secret:
         """A fresh access token; the one before it is void."""
-        if authorization.access:
-            self.by_token.pop(authorization.access.text, None)
+        self.end_access(authorization)
         authorization.access = self.secret("HRKU-", life_s)
         authorization.updated_at = self.clock.stamp()
         self.by_token[authorization.access.text] = authorization
         return authorization.access
 
-    def revoke(self, authorization: Authorization) -> None:
-        del self.authorizations[authorization.id]
+    def end_access(self, authorization: Authorization) -> None:
         if authorization.access:
             self.by_token.pop(authorization.access.text, None)
+        authorization.access = None
+
+    def revoke(self, authorization: Authorization) -> None:
+        del self.authorizations[authorization.id]
+        self.end_access(authorization)
+
+    def forget(self, account_id: str) -> None:
+        """Revoke everything of an account that is deleted: its authorizations, and its clients with theirs."""
+        gone = {client.id for client in self.clients.values() if client.account_id == account_id}
+        for held in [*self.authorizations.values()]:
+            if held.account_id == account_id or held.client_id in gone:
+                self.revoke(held)
+        for client_id in gone:
+            del self.clients[client_id]
 
     def holder(self, header: str | None) -> Authorization | None:
         """The live authorization behind an `Authorization` header, or None."""

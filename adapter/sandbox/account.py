@@ -76,6 +76,29 @@ def update_account(call: Call) -> Answer:
     return record(account_json(call, account))
 
 
+@routes.delete("/account", GLOBAL)
+@routes.delete("/users/{account}", GLOBAL)
+def delete_account(call: Call) -> Answer:
+    """Ends the caller's account, unless they own an app or are the only one in charge of a place."""
+    account, world = _self(call), call.world
+    if any(app.owner_id == account.id for app in world.apps_of(account)):
+        raise invalid("You must delete or transfer your apps before you can delete your account.")
+    if any(world.is_last_admin(team, account) for team in world.teams_of(account)) or _is_last_manager(call):
+        raise invalid("You must hand over your teams and enterprise accounts before you can delete your account.")
+    shown = account_json(call, account)
+    call.sandbox.keyring.forget(account.id)
+    world.remove_account(account)
+    return record(shown)
+
+
+def _is_last_manager(call: Call) -> bool:
+    return any(
+        [account_id for account_id, member in enterprise.members.items() if "manage" in member.permissions]
+        == [call.account.id]
+        for enterprise in call.world.enterprises.values()
+    )
+
+
 @routes.get("/account/delinquency", IDENTITY)
 def show_delinquency(_call: Call) -> Answer:
     return record({"scheduled_suspension_time": None, "scheduled_deletion_time": None})
@@ -160,10 +183,19 @@ FLAG_PREFERENCES = (
     "dismissed-sms-banner",
 )
 
+LIST_PREFERENCE = "dismissed-pipelines-github-banners"
+"""Ids of pipelines."""
+
+
+def _is_valid(name: str, value: object) -> bool:
+    if name == LIST_PREFERENCE:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return value is None or isinstance(value, bool if name in FLAG_PREFERENCES else str)
+
 
 def _preferences(account: Account) -> dict[str, Any]:
     held = {name: account.preferences.get(name) for name in TEXT_PREFERENCES + FLAG_PREFERENCES}
-    return held | {"dismissed-pipelines-github-banners": None}
+    return held | {LIST_PREFERENCE: account.preferences.get(LIST_PREFERENCE)}
 
 
 @routes.get("/users/{account}/preferences", READ)
@@ -175,9 +207,9 @@ def show_preferences(call: Call) -> Answer:
 def update_preferences(call: Call) -> Answer:
     account = _self(call)
     for name, value in call.body(dict[str, object]).items():
-        if name not in TEXT_PREFERENCES + FLAG_PREFERENCES:
+        if name not in (*TEXT_PREFERENCES, *FLAG_PREFERENCES, LIST_PREFERENCE):
             raise invalid(f"Unknown preference {name}")
-        if value is not None and isinstance(value, bool) != (name in FLAG_PREFERENCES):
+        if not _is_valid(name, value):
             raise invalid(f"Preference {name} is invalid")
         account.preferences[name] = value
     call.world.touch()

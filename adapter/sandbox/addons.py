@@ -1,17 +1,18 @@
-"""Add-ons and their attachments: of an app, of a team, of the caller."""
+"""Add-ons: of an app, of a team, of the caller; installing, changing, configuring and removing them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from .access import READ, READ_PROTECTED, WRITE
+from .access import READ, READ_PROTECTED, WRITE, WRITE_PROTECTED
 from .answers import Answer, forbidden, invalid, not_found, record
 from .apps import visible_apps
 from .calls import Call
-from .catalog import ADDON_SERVICES, fixed_id, reference
+from .catalog import PLANS, default_plan, reference
 from .records import AddOn, App
 from .routes import Routes
 from .shapes import app_reference, one_of
@@ -19,13 +20,33 @@ from .shapes import app_reference, one_of
 routes = Routes()
 
 
-class PlanChoice(Struct):
+ADDON_NAME = re.compile(r"[a-zA-Z][A-Za-z0-9_-]+")
+
+
+class NewAddOn(Struct):
     plan: str
+    name: str | None = None
+    config: dict[str, str] = {}
+
+
+class AddOnChange(Struct):
+    plan: str
+    name: str | UnsetType = UNSET
 
 
 class AddOnQuery(Struct):
     addon: str
     app: str | None = None
+    addon_service: str | None = None
+
+
+class ConfigValue(Struct):
+    name: str
+    value: str | None = None
+
+
+class ConfigChange(Struct):
+    config: list[ConfigValue] = []
 
 
 def addon_json(call: Call, app: App, addon: AddOn) -> dict[str, Any]:
@@ -39,30 +60,16 @@ def addon_json(call: Call, app: App, addon: AddOn) -> dict[str, Any]:
             "type": "team" if billed else "app",
         },
         "app": app_reference(app),
-        "billed_price": {"cents": 500, "contract": False, "unit": "month"},
+        "billed_price": PLANS[addon.plan]["price"],
         "config_vars": list(addon.config_vars),
         "created_at": addon.created_at,
         "id": addon.id,
         "name": addon.name,
         "plan": reference("plan", addon.plan),
         "provider_id": f"sandbox-{addon.id[:8]}",
-        "state": "provisioned",
+        "state": addon.state,
         "updated_at": addon.updated_at,
         "web_url": None,
-    }
-
-
-def attachment_json(app: App, addon: AddOn) -> dict[str, Any]:
-    return {
-        "addon": {"id": addon.id, "name": addon.name, "app": app_reference(app)},
-        "app": app_reference(app),
-        "created_at": addon.created_at,
-        "id": fixed_id(addon.id, "attachment"),
-        "name": (addon.config_vars or (addon.service.upper().replace("-", "_"),))[0].removesuffix("_URL"),
-        "namespace": None,
-        "updated_at": addon.updated_at,
-        "web_url": None,
-        "log_input_url": None,
     }
 
 
@@ -108,11 +115,12 @@ def show_app_addon(call: Call) -> Answer:
 
 @routes.get("/addons/{addon}", READ)
 def show_addon(call: Call) -> Answer:
-    app, addon = _find_addon(call)
+    app, addon = find_addon(call)
     return record(addon_json(call, app, addon))
 
 
-def _find_addon(call: Call) -> tuple[App, AddOn]:
+def find_addon(call: Call) -> tuple[App, AddOn]:
+    """The add-on of the path, by id or name, among those that the caller sees."""
     for app in visible_apps(call):
         for addon in app.addons.values():
             if call.params["addon"] in (addon.id, addon.name):
@@ -120,30 +128,74 @@ def _find_addon(call: Call) -> tuple[App, AddOn]:
     raise not_found("add_on")
 
 
+def found_addon_to_manage(call: Call) -> tuple[App, AddOn]:
+    """The same, for whoever manages the app that it belongs to."""
+    call.params["app"] = find_addon(call)[0].id
+    return _addon_to_manage(call)
+
+
+def _config(call: Call, addon: AddOn) -> Answer:
+    made_up = dict.fromkeys(addon.config_vars, f"sandbox-{addon.id[:8]}")
+    held = made_up | addon.config
+    values = [{"name": name, "value": value} for name, value in held.items() if value is not None]
+    return call.page(None, ("name",), lambda: values)
+
+
 @routes.get("/addons/{addon}/config", READ_PROTECTED)
 def list_addon_config(call: Call) -> Answer:
-    _, addon = _find_addon(call)
-    values = [{"name": name, "value": f"sandbox-{addon.id[:8]}"} for name in addon.config_vars]
-    return call.page(f"addon-config {addon.id}", ("name",), lambda: values)
+    return _config(call, find_addon(call)[1])
+
+
+@routes.patch("/addons/{addon}/config", WRITE_PROTECTED)
+def update_addon_config(call: Call) -> Answer:
+    """Sets the values that are named; null takes one away, and the rest stays."""
+    _, addon = found_addon_to_manage(call)
+    addon.config |= {one.name: one.value for one in call.body(ConfigChange).config}
+    addon.updated_at = call.world.touch()
+    return _config(call, addon)
+
+
+@routes.post("/addons/{addon}/actions/provision", WRITE)
+def provision_addon(call: Call) -> Answer:
+    app, addon = found_addon_to_manage(call)
+    addon.state, addon.updated_at = "provisioned", call.world.touch()
+    return record(addon_json(call, app, addon))
+
+
+@routes.post("/addons/{addon}/actions/deprovision", WRITE)
+def deprovision_addon(call: Call) -> Answer:
+    app, addon = found_addon_to_manage(call)
+    addon.state, addon.updated_at = "deprovisioned", call.world.touch()
+    return record(addon_json(call, app, addon))
 
 
 def _known_plan(text: str) -> tuple[str, str]:
-    """`service` or `service:plan` as both; `mini` is the plan of a service that is named alone."""
-    service, _, plan = text.partition(":")
-    if service not in [known["name"] for known in ADDON_SERVICES]:
-        raise invalid("Couldn't find either the add-on service or the add-on plan")
-    return service, plan or "mini"
+    """`service`, `service:plan` or a plan's id as service and plan; a service that is named alone has a default."""
+    for name, plan in PLANS.items():
+        service, _, own_name = name.partition(":")
+        if text in (name, plan["id"]) or (text == service and own_name == default_plan(service)):
+            return service, own_name
+    raise invalid("Couldn't find either the add-on service or the add-on plan")
+
+
+def _free_name(call: Call, name: str) -> str:
+    if not ADDON_NAME.fullmatch(name):
+        raise invalid("Name is invalid")
+    if any(addon.name == name for app in call.world.apps.values() for addon in app.addons.values()):
+        raise invalid("Name is already taken")
+    return name
 
 
 @routes.post("/actions/addons/resolve", READ)
 def resolve_addons(call: Call) -> Answer:
-    """All add-ons that the caller sees under an id or name, of one app where that is named."""
+    """All add-ons that the caller sees under an id or name, of one app or service where that is named."""
     query = call.body(AddOnQuery)
     found = [
         addon_json(call, app, addon)
         for app in visible_apps(call)
         for addon in app.addons.values()
         if query.addon in (addon.id, addon.name) and query.app in (None, app.id, app.name)
+        if query.addon_service in (None, addon.service)
     ]
     if not found:
         raise not_found("add_on")
@@ -153,8 +205,11 @@ def resolve_addons(call: Call) -> Answer:
 @routes.post("/apps/{app}/addons", WRITE)
 def create_addon(call: Call) -> Answer:
     app = call.app_to_manage()
-    service, plan = _known_plan(call.body(PlanChoice).plan)
-    return record(addon_json(call, app, call.world.add_addon(app, service, plan)), 201)
+    new = call.body(NewAddOn)
+    service, plan = _known_plan(new.plan)
+    addon = call.world.add_addon(app, service, plan, name=None if new.name is None else _free_name(call, new.name))
+    addon.config |= new.config
+    return record(addon_json(call, app, addon), 201)
 
 
 def _addon_to_manage(call: Call) -> tuple[App, AddOn]:
@@ -168,9 +223,12 @@ def _addon_to_manage(call: Call) -> tuple[App, AddOn]:
 @routes.patch("/apps/{app}/addons/{addon}", WRITE)
 def update_addon(call: Call) -> Answer:
     app, addon = _addon_to_manage(call)
-    service, plan = _known_plan(call.body(PlanChoice).plan)
+    change = call.body(AddOnChange)
+    service, plan = _known_plan(change.plan)
     if service != addon.service:
         raise invalid("An add-on can't change its service")
+    if change.name is not UNSET and change.name != addon.name:
+        addon.name = _free_name(call, change.name)
     addon.plan, addon.updated_at = f"{service}:{plan}", call.world.touch()
     return record(addon_json(call, app, addon))
 
@@ -179,36 +237,5 @@ def update_addon(call: Call) -> Answer:
 def delete_addon(call: Call) -> Answer:
     app, addon = _addon_to_manage(call)
     shown = addon_json(call, app, addon)
-    call.world.touch()
-    del app.addons[addon.id]
+    call.world.remove_addon(app, addon)
     return record(shown | {"state": "deprovisioned"})
-
-
-def _attachments(call: Call, key: str, apps: Iterable[App]) -> Answer:
-    def rows() -> list[dict[str, Any]]:
-        return [attachment_json(app, addon) for app in apps for addon in app.addons.values()]
-
-    return call.page(key, ("name", "id"), rows)
-
-
-@routes.get("/addon-attachments", READ)
-def list_attachments(call: Call) -> Answer:
-    return _attachments(call, "/addon-attachments", visible_apps(call))
-
-
-@routes.get("/apps/{app}/addon-attachments", READ)
-def list_app_attachments(call: Call) -> Answer:
-    app = call.app()
-    return _attachments(call, f"app-attachments {app.id}", [app])
-
-
-@routes.get("/addons/{addon}/addon-attachments", READ)
-def list_addon_attachments(call: Call) -> Answer:
-    app, addon = _find_addon(call)
-    return call.page(f"addon-attachments {addon.id}", ("name", "id"), lambda: [attachment_json(app, addon)])
-
-
-@routes.get("/addon-attachments/{attachment}", READ)
-def show_attachment(call: Call) -> Answer:
-    items = [attachment_json(app, addon) for app in visible_apps(call) for addon in app.addons.values()]
-    return one_of(items, call.params["attachment"], ("id", "name"), "resource")

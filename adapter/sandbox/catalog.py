@@ -97,6 +97,56 @@ ADDON_SERVICES = [
     )
 ]
 
+PLAN_PRICES = {
+    "heroku-postgresql": {"mini": 500, "basic": 900, "essential-0": 500, "standard-0": 5000},
+    "heroku-redis": {"mini": 300, "premium-0": 1500},
+    "papertrail": {"choklad": 0, "fixa": 700},
+}
+"""Cents a month of each service's plans; the first one is what a service named alone stands for."""
+
+
+def default_plan(service: str) -> str:
+    return next(iter(PLAN_PRICES[service]))
+
+
+def _plan(service: str, plan: str, cents: int) -> dict[str, Any]:
+    name, default = f"{service}:{plan}", plan == default_plan(service)
+    return {
+        "addon_service": reference("addon-service", service),
+        "created_at": SINCE,
+        "compliance": None,
+        "default": default,
+        "description": f"{service} {plan}",
+        "human_name": plan.replace("-", " ").title(),
+        "id": fixed_id("plan", name),
+        "installable_inside_private_network": not default,
+        "installable_outside_private_network": True,
+        "name": name,
+        "price": {"cents": cents, "contract": False, "unit": "month"},
+        "space_default": False,
+        "state": "public",
+        "updated_at": SINCE,
+        "visible": True,
+    }
+
+
+PLANS = {
+    f"{service}:{plan}": _plan(service, plan, cents)
+    for service, prices in PLAN_PRICES.items()
+    for plan, cents in prices.items()
+}
+
+REGION_CAPABILITIES = [
+    {
+        "id": fixed_id("addon-region-capability", f"{service['name']} {region['name']}"),
+        "supports_private_networking": region["private_capable"],
+        "addon_service": service,
+        "region": region,
+    }
+    for service in ADDON_SERVICES
+    for region in REGIONS
+]
+
 APP_FEATURES = ("http-session-affinity", "preboot", "runtime-dyno-metadata")
 ACCOUNT_FEATURES = ("app-overview", "metrics-request-volume", "pipelines")
 

@@ -75,6 +75,21 @@ def truth(world: World) -> dict[str, Any]:
             for app in world.apps.values()
             for grant in app.grants.values()
         ],
+        "addons": [
+            _without(addon, "config") | {"app_id": app.id}
+            for app in world.apps.values()
+            for addon in app.addons.values()
+        ],
+        "attachments": [
+            msgspec.structs.asdict(attachment) | {"app_id": app.id}
+            for app in world.apps.values()
+            for attachment in app.attachments.values()
+        ],
+        "allowed_addon_services": [
+            msgspec.structs.asdict(allowed) | {"team_id": team.id}
+            for team in world.teams.values()
+            for allowed in team.allowed_services.values()
+        ],
         "spaces": [_without(space, "access") for space in world.spaces.values()],
         "space_access": [
             msgspec.structs.asdict(grant) | {"space_id": space.id}
@@ -99,12 +114,12 @@ def _without(value: msgspec.Struct, *names: str) -> dict[str, Any]:
 
 def _team(world: World, team_id: str) -> dict[str, Any]:
     team = world.teams[team_id]
-    shown = _without(team, "members", "invitations", "identity_providers")
+    shown = _without(team, "members", "invitations", "identity_providers", "allowed_services")
     return shown | {name: sorted(shown[name]) for name in ("apps", "spaces", "features")}
 
 
 def _app(app: App) -> dict[str, Any]:
-    return _without(app, "grants", "fading", "config_vars", "addons", "features")
+    return _without(app, "grants", "fading", "config_vars", "addons", "attachments", "features")
 
 
 def show_world(asked: Asked) -> Any:

@@ -201,9 +201,3 @@ def list_events(call: Call) -> Answer:
     if actor := call.query.get("actor"):
         rows = [row for row in rows if actor in row.get("actor", {}).values()]
     return plain_list(rows[::-1] if call.query.get("order") == "desc" else rows, cacheable=False)
-
-
-@routes.get("/enterprise-accounts/{enterprise}/archives", READ)
-def list_archives(call: Call) -> Answer:
-    call.enterprise("manage")
-    return plain_list([])

@@ -8,7 +8,22 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from . import account, addons, apps, collaborators, enterprise, members, oauth, spaces, teams, tools
+from . import (
+    account,
+    addons,
+    apps,
+    attachments,
+    collaborators,
+    enterprise,
+    marketplace,
+    members,
+    oauth,
+    oauth_tokens,
+    spaces,
+    teams,
+    tools,
+    usage,
+)
 from .access import Authorization
 from .answers import Answer, Refusal, no_such_path, unauthorized
 from .calls import Call
@@ -19,7 +34,23 @@ from .state import LoggedRequest, Sandbox
 LOG = logging.getLogger(__name__)
 
 ROUTES = RouteTree(
-    module.routes for module in (account, teams, members, apps, collaborators, spaces, enterprise, oauth, addons, tools)
+    module.routes
+    for module in (
+        account,
+        teams,
+        members,
+        apps,
+        collaborators,
+        spaces,
+        enterprise,
+        usage,
+        oauth,
+        oauth_tokens,
+        addons,
+        attachments,
+        marketplace,
+        tools,
+    )
 )
 
 ACCEPT = re.compile(r"application/vnd\.heroku\+json\s*;\s*version=3(\.[\w-]+)?(?=[\s;,]|$)", re.IGNORECASE)

@@ -35,8 +35,14 @@ class NewAuthorization(Struct):
     expires_in: int | None = None
 
 
+class ClientCredentials(Struct):
+    id: str
+    secret: str
+
+
 class AuthorizationChange(Struct):
     description: str | UnsetType = UNSET
+    client: ClientCredentials | UnsetType = UNSET
 
 
 class NewClient(Struct):
@@ -119,7 +125,13 @@ def show_authorization(call: Call) -> Answer:
 
 @routes.patch("/oauth/authorizations/{authorization}", GLOBAL)
 def update_authorization(call: Call) -> Answer:
+    """Changes the description, and the client to one whose secret the caller knows."""
     held, change = _authorization(call), call.body(AuthorizationChange)
+    if change.client is not UNSET:
+        client = call.sandbox.keyring.clients.get(change.client.id)
+        if client is None or client.secret != change.client.secret:
+            raise not_found("client")
+        held.client_id, held.updated_at = client.id, call.sandbox.clock.stamp()
     if change.description is not UNSET:
         held.description, held.updated_at = change.description, call.sandbox.clock.stamp()
     return record(authorization_json(call, held))
@@ -265,9 +277,9 @@ def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
         raise Refusal(401, "unauthorized", "Invalid client credentials.")
     match form.get("grant_type"):
         case "authorization_code":
-            held = _held_by(sandbox, client, "grant", form.get("code", ""))
+            held = held_by(sandbox, client, "grant", form.get("code", ""))
         case "refresh_token":
-            held = _held_by(sandbox, client, "refresh", form.get("refresh_token", ""))
+            held = held_by(sandbox, client, "refresh", form.get("refresh_token", ""))
         case _:
             raise invalid("Invalid grant type. Available grant types: authorization_code, refresh_token.")
     if sandbox.world.accounts[held.account_id].suspended:
@@ -275,7 +287,7 @@ def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
     return _tokens(sandbox, held)
 
 
-def _held_by(sandbox: Sandbox, client: Client, kind: str, text: str) -> Authorization:
+def held_by(sandbox: Sandbox, client: Client, kind: str, text: str) -> Authorization:
     """The client's authorization with this code (`grant`) or refresh token (`refresh`): unknown 404, too late 401."""
     for held in sandbox.keyring.authorizations.values():
         secret: Secret | None = getattr(held, kind)
@@ -286,16 +298,22 @@ def _held_by(sandbox: Sandbox, client: Client, kind: str, text: str) -> Authoriz
     raise not_found("authorization grant" if kind == "grant" else "refresh token")
 
 
-def _tokens(sandbox: Sandbox, held: Authorization) -> Answer:
-    keyring, life_s = sandbox.keyring, sandbox.options.access_token_s
-    access = keyring.give_access(held, life_s)
+def exchanged(sandbox: Sandbox, held: Authorization) -> tuple[Secret, Secret]:
+    """A fresh access token and the refresh token that goes with it; the code is used up."""
+    keyring = sandbox.keyring
+    access = keyring.give_access(held, sandbox.options.access_token_s)
     held.grant = None
     if held.refresh is None or sandbox.options.rotate_refresh_tokens:
         held.refresh = keyring.secret("", None)
+    return access, held.refresh
+
+
+def _tokens(sandbox: Sandbox, held: Authorization) -> Answer:
+    access, refresh = exchanged(sandbox, held)
     answer = {
         "access_token": access.text,
-        "expires_in": life_s,
-        "refresh_token": held.refresh.text,
+        "expires_in": sandbox.options.access_token_s,
+        "refresh_token": refresh.text,
         "token_type": "Bearer",
         "user_id": held.account_id,
         "session_nonce": None,

@@ -73,6 +73,15 @@ class IdentityProvider(Struct, kw_only=True):
     updated_at: str
 
 
+class AllowedService(Struct, kw_only=True):
+    """An add-on service that members of a team may install where the team controls add-ons."""
+
+    id: str
+    service: str
+    added_by: str
+    added_at: str
+
+
 class Team(Struct, kw_only=True):
     """`permissions_endpoint` plays what is not established about `/teams/:t/permissions`: there, 404, or leaving out.
 
@@ -94,6 +103,7 @@ class Team(Struct, kw_only=True):
     members: dict[str, Member] = field(default_factory=dict)
     invitations: dict[str, Invitation] = field(default_factory=dict)
     identity_providers: dict[str, IdentityProvider] = field(default_factory=dict)
+    allowed_services: dict[str, AllowedService] = field(default_factory=dict)
     apps: set[str] = field(default_factory=set)
     spaces: set[str] = field(default_factory=set)
 
@@ -123,6 +133,21 @@ class AddOn(Struct, kw_only=True):
     created_at: str
     updated_at: str
     config_vars: tuple[str, ...] = ()
+    state: Literal["provisioned", "deprovisioned"] = "provisioned"
+    config: dict[str, str | None] = field(default_factory=dict)
+    """What its provider set; null takes a config var away."""
+
+
+class Attachment(Struct, kw_only=True):
+    """An add-on of `owner_id`'s app, as the app that holds this record uses it."""
+
+    id: str
+    name: str
+    addon_id: str
+    owner_id: str
+    namespace: str | None
+    created_at: str
+    updated_at: str
 
 
 class App(Struct, kw_only=True):
@@ -141,6 +166,7 @@ class App(Struct, kw_only=True):
     grants: dict[str, Grant] = field(default_factory=dict)
     fading: dict[str, Fading] = field(default_factory=dict)
     addons: dict[str, AddOn] = field(default_factory=dict)
+    attachments: dict[str, Attachment] = field(default_factory=dict)
     config_vars: dict[str, str] = field(default_factory=dict)
     features: set[str] = field(default_factory=set)
 

@@ -10,6 +10,7 @@ from itertools import count
 from msgspec import Struct
 
 from .clock import stamp
+from .people import EPOCH
 from .records import (
     ACCESS_CONTROLS,
     APP_PERMISSIONS,
@@ -22,7 +23,7 @@ from .records import (
     Team,
     repeatable,
 )
-from .world import EPOCH, World
+from .world import World
 
 OWNER_EMAIL = "owner@example.com"
 PLAIN_MEMBER_EMAIL = "member@example.com"

@@ -250,9 +250,6 @@ for _template in (
     "/pipeline-couplings",
     "/users/~/pipeline-couplings",
     "/teams/{team}/pipeline-couplings",
-    "/teams/{team}/allowed-addon-services",
-    "/teams/{team}/invoices",
-    "/account/invoices",
     "/account/credits",
 ):
     _serve_empty(_template, READ)

@@ -12,13 +12,12 @@ Tests build worlds by hand with the same methods that the API uses:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from uuid import UUID
+from collections.abc import Iterable, Sequence
 
-from .lookup import Lookup
+from .installed import Installed
+from .people import Who
 from .records import (
     Account,
-    AddOn,
     App,
     Enterprise,
     EnterpriseMember,
@@ -26,93 +25,18 @@ from .records import (
     Grant,
     IdentityProvider,
     Invitation,
-    Key,
     Member,
     Role,
     Space,
     Team,
     TeamType,
-    repeatable,
 )
 
-EPOCH = "2025-01-01T00:00:00Z"
 MANAGER_DOMAIN = "herokumanager.com"
 
-Who = Account | str
-"""Somebody: an account, or an e-mail address, which makes an account when it is not known."""
 
-
-class World(Lookup):
-    """`revision` goes up with every change; answers are cached against it.
-
-    `now` gives the time of a change and `seed` the ids: the same calls on the same seed give the same world.
-    """
-
-    def __init__(self, seed: int = 0, now: Callable[[], str] = lambda: EPOCH) -> None:
-        super().__init__()
-        self.seed = seed
-        self.now = now
-        self.revision = 0
-        self._rng = repeatable(seed)
-
-    def new_id(self) -> str:
-        return str(UUID(int=self._rng.getrandbits(128), version=4))
-
-    def new_secret(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
-
-    def touch(self) -> str:
-        """Note a change; answers its time."""
-        self.revision += 1
-        return self.now()
-
-    def person(self, who: Who) -> Account:
-        if isinstance(who, Account):
-            return who
-        return self.account(who) or self.add_account(who)
-
-    # -- people ----------------------------------------------------------------------------------------------------
-
-    def add_account(
-        self,
-        email: str,
-        name: str | None = None,
-        *,
-        two_factor: bool = False,
-        federated: bool = False,
-        verified: bool = True,
-        suspended: bool = False,
-        created_at: str | None = None,
-    ) -> Account:
-        now = self.touch()
-        account = Account(
-            id=self.new_id(),
-            email=email,
-            name=name,
-            created_at=created_at or now,
-            updated_at=created_at or now,
-            two_factor=two_factor,
-            federated=federated,
-            verified=verified,
-            suspended=suspended,
-        )
-        self.accounts[account.id] = account
-        self._accounts_by_email[email.lower()] = account
-        return account
-
-    def add_key(self, who: Who, comment: str = "laptop") -> Key:
-        now, account = self.touch(), self.person(who)
-        key = Key(
-            id=self.new_id(),
-            account_id=account.id,
-            comment=comment,
-            fingerprint=":".join(f"{self._rng.getrandbits(8):02x}" for _ in range(16)),
-            public_key=f"ssh-ed25519 SANDBOX{self.new_secret()} {comment}",
-            created_at=now,
-            updated_at=now,
-        )
-        self.keys[key.id] = key
-        return key
+class World(Installed):
+    """Everything of one Heroku. `revision`, `now` and `seed` are explained by `People`."""
 
     # -- teams -----------------------------------------------------------------------------------------------------
 
@@ -284,6 +208,8 @@ class World(Lookup):
         self.touch()
         for account_id in [*app.grants]:
             self.revoke(app, self.accounts[account_id])
+        for addon in [*app.addons.values()]:
+            self.remove_addon(app, addon)
         if app.owner_id:
             self._apps_of[app.owner_id].discard(app.id)
         if app.team_id:
@@ -323,20 +249,6 @@ class World(Lookup):
         member = team.members.get(account_id)
         if member and member.role == "collaborator" and not team.apps & self._apps_of[account_id]:
             self._drop_membership(team, account_id)
-
-    def add_addon(self, app: App, service: str, plan: str = "mini") -> AddOn:
-        now = self.touch()
-        addon = AddOn(
-            id=self.new_id(),
-            name=f"{service.removeprefix('heroku-')}-{app.name}-{len(app.addons) + 1}",
-            service=service,
-            plan=f"{service}:{plan}",
-            created_at=now,
-            updated_at=now,
-            config_vars=("DATABASE_URL",) if service == "heroku-postgresql" else (),
-        )
-        app.addons[addon.id] = addon
-        return addon
 
     # -- spaces and enterprise accounts ----------------------------------------------------------------------------
 
@@ -387,3 +299,27 @@ class World(Lookup):
     def remove_enterprise_member(self, enterprise: Enterprise, account: Account) -> EnterpriseMember:
         self.touch()
         return enterprise.members.pop(account.id)
+
+    # -- the end of an account -------------------------------------------------------------------------------------
+
+    def remove_account(self, account: Account) -> None:
+        """Delete somebody who owns no app, with every membership, access, invitation, transfer and key of theirs."""
+        for team in self.teams_of(account):
+            self.remove_member(team, account)
+        for app in self.apps_of(account):
+            self.revoke(app, account)
+        for enterprise in self.enterprises.values():
+            enterprise.members.pop(account.id, None)
+        for app in self.apps.values():
+            app.fading.pop(account.id, None)
+        self._drop_offers(account)
+        self.forget(account)
+
+    def _drop_offers(self, account: Account) -> None:
+        for team in self.teams.values():
+            made = [one for one in team.invitations.values() if account.id == one.invited_by]
+            for invitation in made:
+                self.withdraw(team, invitation.email)
+        for transfer in [*self.transfers.values()]:
+            if account.id in (transfer.owner_id, transfer.recipient_id):
+                del self.transfers[transfer.id]

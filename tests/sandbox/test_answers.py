@@ -31,12 +31,19 @@ ELSEWHERE = {
     ("DELETE", "/account/app-transfers/{transfer}"),
     ("GET", "/apps/{app}/domains/{domain}"),
     ("GET", "/apps/{app}/pipeline-couplings"),
+    ("POST", "/oauth/tokens"),
 }
 
 
 async def send(asker: Asker, case: Case) -> httpx.Response:
-    client, authorization = asker.sandbox.client.id, next(iter(asker.sandbox.keyring.authorizations))
-    known = places(asker.world) | {"client": client, "authorization": authorization}
+    client, authorization = asker.sandbox.client, next(iter(asker.sandbox.keyring.authorizations.values()))
+    assert authorization.access
+    known = places(asker.world) | {
+        "client": client.id,
+        "secret": client.secret,
+        "authorization": authorization.id,
+        "token": authorization.access.id,
+    }
 
     def fill(text: str) -> str:
         return re.sub(r"\{(\w+)\}", lambda match: known[match[1]], text)

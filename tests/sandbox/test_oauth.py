@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.sandbox import heroku_schema
 from tests.sandbox.conftest import ACCEPT, Asker
 from tests.sandbox.worlds import ADA, BOB
 
@@ -203,6 +204,55 @@ async def test_regenerating_voids_the_token_before(asker: Asker) -> None:
 
     assert (await asker.get("/teams", token=made["access_token"]["token"])).status_code == 401
     assert (await asker.get("/teams", token=token)).status_code == 200
+
+
+def offer(secret: str, kind: str, code: str = "", refresh: str = "") -> dict[str, Any]:
+    return {
+        "client": {"secret": secret},
+        "grant": {"type": kind, "code": code},
+        "refresh_token": {"token": refresh},
+    }
+
+
+@heroku_schema.needed
+async def test_a_code_and_a_refresh_token_are_taken_by_api_too(flow: Flow) -> None:
+    ask, secret = flow.asker.ask, flow.client.secret
+    code = offer(secret, "authorization_code", await flow.code())
+    first = await ask("POST", "/oauth/tokens", code)
+    again = await ask("POST", "/oauth/tokens", code)
+    refresh = offer(secret, "refresh_token", refresh=first.json()["refresh_token"]["token"])
+    second = await ask("POST", "/oauth/tokens", refresh)
+    (link,) = heroku_schema.links_of("POST", "/oauth/tokens")
+
+    assert (first.status_code, again.status_code, second.status_code) == (201, 404, 201)
+    assert [heroku_schema.faults(link, answer.json()) for answer in (first, second)] == [[], []]
+    assert (await flow.asker.get("/teams", token=first.json()["access_token"]["token"])).status_code == 401
+    assert (await flow.asker.get("/teams", token=second.json()["access_token"]["token"])).status_code == 200
+
+
+async def test_a_token_by_api_needs_the_clients_secret(flow: Flow) -> None:
+    body = offer("nope", "authorization_code", await flow.code())
+
+    assert (await flow.asker.ask("POST", "/oauth/tokens", body)).status_code == 401
+
+
+async def test_a_deleted_token_is_void_and_its_authorization_stays(asker: Asker) -> None:
+    made = (await asker.ask("POST", "/oauth/authorizations", {"scope": ["read"]})).json()
+    deleted = await asker.ask("DELETE", f"/oauth/tokens/{made['access_token']['id']}")
+    shown = (await asker.get(f"/oauth/authorizations/{made['id']}")).json()
+
+    assert (deleted.status_code, deleted.json()["authorization"]["id"]) == (200, made["id"])
+    assert (await asker.get("/teams", token=made["access_token"]["token"])).status_code == 401
+    assert shown["access_token"] is None
+
+
+async def test_an_authorization_is_given_to_a_client(asker: Asker) -> None:
+    made = (await asker.ask("POST", "/oauth/authorizations", {"scope": ["read"]})).json()
+    client = asker.sandbox.client
+    path = f"/oauth/authorizations/{made['id']}"
+    await asker.ask("PATCH", path, {"client": {"id": client.id, "secret": client.secret}})
+
+    assert (await asker.get(path)).json()["client"]["id"] == client.id
 
 
 async def test_nobody_sees_the_authorizations_or_clients_of_others(asker: Asker) -> None:

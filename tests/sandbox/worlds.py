@@ -1,7 +1,8 @@
 """A small world with one of everything, made by hand, and people to ask with."""
 
 from adapter.sandbox import World
-from adapter.sandbox.records import ACCESS_CONTROLS, INVITE_ACCEPTANCE
+from adapter.sandbox.people import EPOCH
+from adapter.sandbox.records import ACCESS_CONTROLS, INVITE_ACCEPTANCE, AllowedService
 
 ADA = "ada@example.com"
 BOB = "bob@example.com"
@@ -40,8 +41,10 @@ def _acme(world: World) -> None:
     web = world.add_app("acme-web", team=team)
     web.config_vars["SECRET"] = "sandbox-only"
     world.grant(web, CARL)
-    world.add_addon(web, "heroku-postgresql")
-    world.add_app("acme-locked", team=team, locked=True)
+    database = world.add_addon(web, "heroku-postgresql")
+    world.attach(web, database, world.add_app("acme-locked", team=team, locked=True), "SHARED")
+    allowed = AllowedService(id=world.new_id(), service="heroku-redis", added_by=world.owner.id, added_at=EPOCH)
+    team.allowed_services[allowed.id] = allowed
 
 
 def _corp(world: World) -> None:
