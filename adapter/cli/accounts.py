@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from adapter.cli.choosing import every, only_account
 from adapter.cli.console import AsJson, examples, in_house, show_json
 from adapter.errors import BadRequest, InvalidBody
 from adapter.models import AccountStatus, IntegratedAccount, Secret
@@ -138,8 +139,6 @@ def override(
     given = _override(source) if source is not None else None
 
     async def changed(house: "House") -> dict[str, Any]:
-        from adapter.cli.asking import only_account
-
         chosen = account_id or await only_account(house)
         if given is None and not clear:
             account = await house.accounts.get(chosen)
@@ -165,14 +164,6 @@ def _override(source: str) -> dict[str, Any]:
         raise BadRequest(f"{source} can't be read ({error.strerror}).") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidBody("An override is a JSON object of resources.") from None
-
-
-async def every(house: "House", **which: Any) -> list[IntegratedAccount]:
-    """All accounts that fit, by id."""
-    found: list[IntegratedAccount] = []
-    while page := await house.accounts.list(after=found[-1].id if found else "", limit=1000, **which):
-        found += page
-    return found
 
 
 def _token(source: list[str]) -> Secret:

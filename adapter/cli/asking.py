@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import msgspec
 
 from adapter.app import House
-from adapter.cli.accounts import every
+from adapter.cli.choosing import only_account
 from adapter.cli.output import Bar, progress
 from adapter.directory.gather import Gather
 from adapter.directory.query import parse_list, parse_one
 from adapter.directory.service import Answer
-from adapter.errors import AdapterError, BadRequest, NotFound
+from adapter.errors import AdapterError, NotFound
 from adapter.web.query import parse_query
 
 T = TypeVar("T")
@@ -104,19 +104,6 @@ async def opened(house: House, account: str | None) -> tuple[str, Any]:
     """The account of this id, or the only one that there is, with its client."""
     account_id = account or await only_account(house)
     return account_id, await house.accounts.open(account_id)
-
-
-async def only_account(house: House) -> str:
-    """The one account that is connected; NotFound, or BadRequest where there are several."""
-    found = await every(house)
-    if not found:
-        raise NotFound("No Heroku account is connected yet; `adapter account add --tenant T` connects one.")
-    if len(found) > 1:
-        raise BadRequest(
-            f"{len(found)} accounts are connected: say which with --account ID (or ADAPTER_ACCOUNT); "
-            "`adapter account list` shows them."
-        )
-    return found[0].id
 
 
 async def _group_id(house: House, account_id: str, group: str) -> str:
