@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from .access import ANY, GLOBAL, IDENTITY, READ
 from .answers import Answer, forbidden, invalid, not_found, record
@@ -139,6 +139,47 @@ def update_feature(call: Call) -> Answer:
     (call.account.features.add if change.enabled else call.account.features.discard)(name)
     call.world.touch()
     return record(_feature(call, name))
+
+
+# -- where invoices and messages go --------------------------------------------------------------------------------
+
+ADDRESS = ("address_1", "address_2", "city", "country", "other", "postal_code", "state")
+
+
+class InvoiceAddress(Struct, omit_defaults=True):
+    address_1: str = ""
+    address_2: str = ""
+    city: str = ""
+    country: str = ""
+    other: str = ""
+    postal_code: str = ""
+    state: str = ""
+    use_invoice_address: bool = False
+
+
+def _address(account: Account) -> dict[str, Any]:
+    blank = dict.fromkeys(ADDRESS, "") | {"heroku_id": account.email, "use_invoice_address": False}
+    return blank | account.invoice_address
+
+
+@routes.get("/account/invoice-address", GLOBAL)
+def show_invoice_address(call: Call) -> Answer:
+    return record(_address(call.account))
+
+
+@routes.put("/account/invoice-address", GLOBAL)
+def put_invoice_address(call: Call) -> Answer:
+    """What is left out becomes empty."""
+    call.account.invoice_address = to_builtins(call.body(InvoiceAddress))
+    call.world.touch()
+    return record(_address(call.account))
+
+
+@routes.get("/users/{account}/sms-number", GLOBAL)
+def show_sms_number(call: Call) -> Answer:
+    """Nobody here has a number to recover an account by, so none can be confirmed either."""
+    _self(call)
+    return record({"sms_number": None})
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------

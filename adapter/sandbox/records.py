@@ -39,6 +39,7 @@ class Account(Struct, kw_only=True):
     last_login: str | None = None
     features: set[str] = field(default_factory=set)
     preferences: dict[str, object] = field(default_factory=dict)
+    invoice_address: dict[str, object] = field(default_factory=dict)
 
 
 class Member(Struct, kw_only=True):
@@ -171,6 +172,15 @@ class App(Struct, kw_only=True):
     features: set[str] = field(default_factory=set)
 
 
+class Ruleset(Struct, kw_only=True):
+    """Who may come into a space: pairs of `allow` or `deny` and a CIDR block."""
+
+    id: str
+    rules: tuple[tuple[str, str], ...]
+    created_by: str
+    created_at: str
+
+
 class Space(Struct, kw_only=True):
     id: str
     name: str
@@ -180,6 +190,7 @@ class Space(Struct, kw_only=True):
     shield: bool = False
     region: str = "virginia"
     access: dict[str, Grant] = field(default_factory=dict)
+    rulesets: list[Ruleset] = field(default_factory=list)
 
 
 class EnterpriseMember(Struct, kw_only=True):

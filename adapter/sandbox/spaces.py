@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from .access import READ, WRITE
 from .answers import Answer, forbidden, invalid, not_found, record
 from .calls import Call
-from .catalog import reference
+from .catalog import REGIONS, reference
 from .records import SPACE_PERMISSIONS, Account, Grant, Space
 from .routes import Routes
 
@@ -25,6 +25,7 @@ class NewSpace(Struct):
     name: str
     team: str
     shield: bool = False
+    region: str = "virginia"
 
 
 class SpaceChange(Struct):
@@ -99,10 +100,22 @@ def create_space(call: Call) -> Answer:
     team = call.team_as_admin()
     if team.type != "enterprise":
         raise forbidden("Private Spaces are available to enterprise teams only.")
-    return record(space_json(call, call.world.add_space(_free_name(call, new.name), team, shield=new.shield)), 201)
+    region = _private_region(new.region)
+    space = call.world.add_space(_free_name(call, new.name), team, shield=new.shield)
+    space.region = region
+    return record(space_json(call, space), 201)
 
 
-def _space_as_admin(call: Call) -> Space:
+def _private_region(wanted: str) -> str:
+    """The name of a region (name or id) that has private spaces."""
+    for region in REGIONS:
+        if region["private_capable"] and wanted in (region["id"], region["name"]):
+            return str(region["name"])
+    raise invalid("Region is invalid")
+
+
+def space_as_admin(call: Call) -> Space:
+    """The space of the path, for its team's admins."""
     space = call.space()
     if not call.administers(call.world.teams[space.team_id]):
         raise forbidden(f"You must be an admin of the space {space.name} to do that.")
@@ -116,7 +129,7 @@ def show_space(call: Call) -> Answer:
 
 @routes.patch("/spaces/{space}", WRITE)
 def update_space(call: Call) -> Answer:
-    space, change = _space_as_admin(call), call.body(SpaceChange)
+    space, change = space_as_admin(call), call.body(SpaceChange)
     if change.name is not UNSET and change.name != space.name:
         call.world.rename("space", space, _free_name(call, change.name))
     return record(space_json(call, space))
@@ -124,7 +137,7 @@ def update_space(call: Call) -> Answer:
 
 @routes.delete("/spaces/{space}", WRITE)
 def delete_space(call: Call) -> Answer:
-    space = _space_as_admin(call)
+    space = space_as_admin(call)
     if any(app.space_id == space.id for app in call.world.apps.values()):
         raise invalid("A space that still has apps can't be deleted")
     shown = space_json(call, space)
@@ -157,7 +170,7 @@ def show_space_member(call: Call) -> Answer:
 @routes.patch("/spaces/{space}/members/{account}", WRITE)
 def update_space_member(call: Call) -> Answer:
     """Sets the permissions of somebody in the space's team; an empty list takes the access away."""
-    space, account = _space_as_admin(call), call.found_account(call.params["account"])
+    space, account = space_as_admin(call), call.found_account(call.params["account"])
     wanted = [permission.name for permission in call.body(SpaceAccessChange).permissions]
     if unknown := sorted(set(wanted) - set(SPACE_PERMISSIONS)):
         raise invalid(f"Permissions are invalid: {', '.join(unknown)}")

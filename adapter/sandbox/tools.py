@@ -243,7 +243,6 @@ for _template in (
     "/apps/{app}/sni-endpoints",
     "/apps/{app}/telemetry-drains",
     "/spaces/{space}/telemetry-drains",
-    "/spaces/{space}/inbound-rulesets",
     "/spaces/{space}/peerings",
     "/spaces/{space}/vpn-connections",
     "/pipelines",

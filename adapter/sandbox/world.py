@@ -265,6 +265,15 @@ class World(Installed):
         self.teams[space.team_id].spaces.discard(space.id)
         del self._names["space"][space.name], self.spaces[space.id]
 
+    def transfer_space(self, space: Space, team: Team) -> None:
+        """Give a space to another team; who is not in that one loses access to it."""
+        space.updated_at = self.touch()
+        self.teams[space.team_id].spaces.discard(space.id)
+        team.spaces.add(space.id)
+        space.team_id = team.id
+        for account_id in [key for key in space.access if key not in team.members]:
+            del space.access[account_id]
+
     def allow_in_space(self, space: Space, who: Who, *permissions: str) -> Grant:
         """Set somebody's permissions in a space; none at all takes the access away."""
         now, account = self.touch(), self.person(who)

@@ -1,4 +1,4 @@
-"""The end of an account: who may end it, and what ends with it."""
+"""An account's invoice address, and its end: who may end it, and what ends with it."""
 
 import json
 
@@ -57,3 +57,13 @@ async def test_an_account_that_still_has_apps_or_is_in_charge_stays(asker: Asker
     assert "apps" in with_app.json()["message"]
     assert "teams" in in_charge.json()["message"]
     assert (await asker.get("/account", who=ADA)).status_code == 200
+
+
+async def test_an_invoice_address_is_replaced_as_a_whole(asker: Asker) -> None:
+    path = "/account/invoice-address"
+    await asker.ask("PUT", path, {"city": "London", "country": "GB"})
+    await asker.ask("PUT", path, {"city": "Paris", "use_invoice_address": True})
+    shown = (await asker.get(path)).json()
+
+    assert (shown["city"], shown["country"], shown["use_invoice_address"]) == ("Paris", "", True)
+    assert (await asker.get(path, who=BOB)).json()["city"] == ""

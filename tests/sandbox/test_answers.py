@@ -9,8 +9,9 @@ import pytest
 
 from adapter.sandbox.exchange import ROUTES
 from tests.sandbox import heroku_schema
-from tests.sandbox.cases import READS, REFUSALS, WRITES, Case, places
+from tests.sandbox.cases import READS, WRITES, Case, places
 from tests.sandbox.conftest import Asker
+from tests.sandbox.refusals import REFUSALS
 
 # Left out on purpose: not in recorded answers, not known for the invited without account, or only while provisioning.
 LEFT_OUT = {
@@ -26,6 +27,7 @@ LEFT_OUT = {
 ELSEWHERE = {
     ("DELETE", "/teams/{team}"),
     ("DELETE", "/spaces/{space}"),
+    ("POST", "/spaces/{space}/transfer"),
     ("GET", "/account/app-transfers/{transfer}"),
     ("PATCH", "/account/app-transfers/{transfer}"),
     ("DELETE", "/account/app-transfers/{transfer}"),
