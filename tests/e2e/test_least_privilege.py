@@ -70,23 +70,25 @@ class Held:
     scope: str
     connected: Connected
     answers: dict[str, httpx.Response]
-    account_token: str
+    server: httpx.Client
+    """Asks with an API token."""
+    tool: httpx.Client
+    """Asks with an account token."""
     team: str
     app: str
 
     def raw(self, method: str, door: str, path: str, **body: Any) -> httpx.Response:
         """Through a door; the root one takes an account token alone, the others are asked as by a server."""
-        token = None if door else self.account_token
+        client = self.server if door else self.tool
         params = {"integrated_account_id": self.connected.account_id} if door else None
         headers = {"accept": "application/vnd.heroku+json; version=3"}
-        with self.connected.client(token) as client:
-            target = door + path.format(team=self.team, app=self.app)
-            return client.request(method, target, params=params, headers=headers, json=body or None)
+        target = door + path.format(team=self.team, app=self.app)
+        return client.request(method, target, params=params, headers=headers, json=body or None)
 
     def capabilities(self) -> dict[str, Any]:
-        with self.connected.client() as client:
-            found: dict[str, Any] = client.get(f"/integrated-account/{self.connected.account_id}/capabilities").json()
-        return found
+        found = self.server.get(f"/integrated-account/{self.connected.account_id}/capabilities")
+        body: dict[str, Any] = found.json()
+        return body
 
 
 @pytest.fixture(scope="module", params=SCOPES)
@@ -107,15 +109,21 @@ def holding(scope: str, directory: Path) -> Iterator[Held]:
     # The seeded world is the same each time: what differs between two of these is what the scopes open.
     with RunningSandbox() as sandbox:
         truth = sandbox.truth()
-        with serving(sandbox, directory, api_key=sandbox.token([scope]), log_level="error") as connected:
+        with (
+            serving(sandbox, directory, api_key=sandbox.token([scope]), log_level="error") as connected,
+            connected.client() as server,
+            connected.client(connected.account_token(Scope.RAW_READ, Scope.RAW_WRITE)) as tool,
+        ):
+            lists = {name: f"/unified/user-directory/{name}?limit=1000" for name in RESOURCES} | {"graph": "/graph?"}
             yield Held(
                 scope=scope,
                 connected=connected,
                 answers={
-                    **{name: connected.get(f"/unified/user-directory/{name}", limit=1000) for name in RESOURCES},
-                    "graph": connected.get("/graph"),
+                    name: server.get(f"{path}&integrated_account_id={connected.account_id}")
+                    for name, path in lists.items()
                 },
-                account_token=connected.account_token(Scope.RAW_READ, Scope.RAW_WRITE),
+                server=server,
+                tool=tool,
                 # One that takes members at once, without inviting them.
                 team=next(team["id"] for team in truth["teams"] if not team["features"]),
                 app=truth["apps"][0]["id"],
