@@ -30,7 +30,9 @@ class Chores:
     async def finish(self) -> None:
         """Wait for everything begun so far."""
         while self._tasks:
-            await asyncio.gather(*self._tasks)
+            # Since Python 3.12, waiting for what is done already gives the loop no turn, and so no callback its chance.
+            done, _ = await asyncio.wait(self._tasks)
+            self._tasks -= done
 
 
 async def _run(name: str, work: Coroutine[Any, Any, object]) -> None:

@@ -124,16 +124,6 @@ class UnitStore:
                 await connection.execute(hit.values(stale=True))
             return int(generation)
 
-    async def remove(self, account_id: str) -> None:
-        """Forget what was read, as when the account gets another credential, which may see other things."""
-        async with self._database.write() as connection:
-            if await self._begin(connection, account_id):
-                mine = DIRECTORIES.c.account_id == account_id
-                await connection.execute(
-                    DIRECTORIES.update().where(mine).values(generation=DIRECTORIES.c.generation + 1, gather_cost=0)
-                )
-                await connection.execute(UNITS.delete().where(UNITS.c.account_id == account_id))
-
     async def _select(self, which: sa.ColumnElement[bool]) -> list[StoredUnit]:
         columns = [UNITS.c[name] for name in StoredUnit.__struct_fields__]
         async with self._database.read() as connection:

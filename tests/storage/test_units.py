@@ -1,6 +1,7 @@
 """Units of accounts as they are kept: the newer one of each, stale where a write may have passed it by."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -148,17 +149,6 @@ async def test_a_proof_outlives_the_next_reading_and_gives_way_to_the_next_proof
     assert await store.load(ME, ["/teams"]) == [unit(at=3.0, proof_day=20_001, proof_held=False)]
 
 
-async def test_everything_can_be_forgotten_and_what_is_on_its_way_is_stale(store: UnitStore) -> None:
-    await store.save(ME, 0, [unit()])
-    await store.save_cost(ME, 9)
-    await store.remove(ME)
-
-    assert await store.load(ME) == []
-    assert await store.directory(ME) == StoredDirectory(generation=1)
-    await store.save(ME, 0, [unit()])
-    assert await store.load(ME) == [unit(stale=True)]
-
-
 async def test_units_go_with_the_account_and_nothing_brings_them_back(store: UnitStore, database: Database) -> None:
     await store.save(ME, 0, [unit()])
     await store.save_cost(ME, 9)
@@ -169,7 +159,6 @@ async def test_units_go_with_the_account_and_nothing_brings_them_back(store: Uni
     await store.save(ME, 0, [unit()])
     await store.save_cost(ME, 9)
     await store.save_proofs(ME, {"/teams": (1, True)})
-    await store.remove(ME)
     assert await store.mark_stale(ME, lambda _: True) == 0
     assert await rows(database) == (0, 0)
     assert await AccountStore(database).get(ME) is None
@@ -217,12 +206,15 @@ async def test_two_thousand_units_are_kept_at_once(store: UnitStore) -> None:
     assert sum(kept.stale for kept in await store.load(ME)) == 200
 
 
+_RUNS = itertools.count()
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=12))
 async def test_whatever_the_order_of_readings_and_writes_the_newest_reading_is_what_is_kept(
     store: UnitStore, steps: list[tuple[int, int]]
 ) -> None:
-    await store.remove(ME)
+    path = f"/teams/{next(_RUNS)}"
     generation = first = (await store.directory(ME)).generation
     newest: StoredUnit | None = None
     for number, (behind, at) in enumerate(steps):
@@ -230,13 +222,13 @@ async def test_whatever_the_order_of_readings_and_writes_the_newest_reading_is_w
             generation = await store.mark_stale(ME, lambda _: True)
             newest = msgspec.structs.replace(newest, stale=True) if newest else None
             continue
-        reading = unit(at=float(at), body=str(number).encode())
+        reading = unit(path, at=float(at), body=str(number).encode())
         read_in = max(first, generation - behind)
         await store.save(ME, read_in, [reading])
         if newest is None or at >= newest.fetched_at:
             newest = msgspec.structs.replace(reading, stale=read_in < generation)
 
-    assert await store.load(ME) == ([newest] if newest else [])
+    assert await store.load(ME, [path]) == ([newest] if newest else [])
 
 
 Shared = tuple[UnitStore, UnitStore, Database]
