@@ -76,7 +76,7 @@ def truth(world: World) -> dict[str, Any]:
             for grant in app.grants.values()
         ],
         "addons": [
-            _without(addon, "config") | {"app_id": app.id}
+            _without(addon, "config", "webhooks") | {"app_id": app.id}
             for app in world.apps.values()
             for addon in app.addons.values()
         ],

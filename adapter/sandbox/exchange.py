@@ -24,6 +24,7 @@ from . import (
     teams,
     tools,
     usage,
+    webhooks,
 )
 from .access import Authorization
 from .answers import Answer, Refusal, no_such_path, unauthorized
@@ -50,6 +51,7 @@ ROUTES = RouteTree(
         oauth_tokens,
         addons,
         attachments,
+        webhooks,
         marketplace,
         tools,
     )

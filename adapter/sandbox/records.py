@@ -126,6 +126,15 @@ class Fading(Struct, kw_only=True):
     until: float
 
 
+class Webhook(Struct, kw_only=True):
+    id: str
+    include: list[str]
+    level: Literal["notify", "sync"]
+    url: str
+    created_at: str
+    updated_at: str
+
+
 class AddOn(Struct, kw_only=True):
     id: str
     name: str
@@ -137,6 +146,7 @@ class AddOn(Struct, kw_only=True):
     state: Literal["provisioned", "deprovisioned"] = "provisioned"
     config: dict[str, str | None] = field(default_factory=dict)
     """What its provider set; null takes a config var away."""
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
 
 
 class Attachment(Struct, kw_only=True):

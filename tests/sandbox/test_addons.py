@@ -133,3 +133,16 @@ async def test_every_service_can_be_had_in_every_region(asker: Asker) -> None:
     }
 
     assert pairs == {(service, region) for service in services for region in regions}
+
+
+async def test_a_webhook_is_made_changed_and_removed_and_never_shows_its_secret(asker: Asker) -> None:
+    path = f"/addons/{DATABASE}/webhooks"
+    body = {"include": ["dyno"], "level": "sync", "url": "https://example.com/x", "secret": "sandbox-only"}
+    made = (await asker.ask("POST", path, body)).json()
+    await asker.ask("PATCH", f"{path}/{made['id']}", {"level": "notify"})
+    shown = await asker.get(f"{path}/{made['id']}")
+    await asker.ask("DELETE", f"{path}/{made['id']}")
+
+    assert (shown.json()["level"], shown.json()["url"]) == ("notify", "https://example.com/x")
+    assert "sandbox-only" not in shown.text
+    assert made["id"] not in {one["id"] for one in (await asker.get(path)).json()}

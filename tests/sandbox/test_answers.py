@@ -34,6 +34,8 @@ ELSEWHERE = {
     ("GET", "/apps/{app}/domains/{domain}"),
     ("GET", "/apps/{app}/pipeline-couplings"),
     ("POST", "/oauth/tokens"),
+    ("GET", "/addons/{addon}/webhook-events/{event}"),
+    ("GET", "/addons/{addon}/webhook-deliveries/{delivery}"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from adapter.sandbox import World
 from adapter.sandbox.people import EPOCH
-from adapter.sandbox.records import ACCESS_CONTROLS, INVITE_ACCEPTANCE, AllowedService
+from adapter.sandbox.records import ACCESS_CONTROLS, INVITE_ACCEPTANCE, AllowedService, Webhook
 
 ADA = "ada@example.com"
 BOB = "bob@example.com"
@@ -42,6 +42,15 @@ def _acme(world: World) -> None:
     web.config_vars["SECRET"] = "sandbox-only"
     world.grant(web, CARL)
     database = world.add_addon(web, "heroku-postgresql")
+    webhook = Webhook(
+        id=world.new_id(),
+        include=["api:addon"],
+        level="notify",
+        url="https://example.com/hook",
+        created_at=EPOCH,
+        updated_at=EPOCH,
+    )
+    database.webhooks[webhook.id] = webhook
     world.attach(web, database, world.add_app("acme-locked", team=team, locked=True), "SHARED")
     allowed = AllowedService(id=world.new_id(), service="heroku-redis", added_by=world.owner.id, added_at=EPOCH)
     team.allowed_services[allowed.id] = allowed
