@@ -5,9 +5,9 @@ import sys
 
 import msgspec
 
-from tests.bench import raw, servers
+from tests.bench import gathering, pages, raw, servers
 
-PARTS = {"raw": raw}
+PARTS = {"raw": raw, "pages": pages, "gather": gathering}
 _UNITS = (" requests a second", " of processor time a request")
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     asked = parser.parse_args()
-    if lacking := servers.missing_tools():
+    if asked.part != "gather" and (lacking := servers.missing_tools()):
         sys.stderr.write(f"Missing: {', '.join(lacking)}. On Debian: apt-get install nginx-light wrk\n")
         return 2
     parts = {name: part for name, part in PARTS.items() if asked.part in {None, name}}
@@ -30,11 +30,12 @@ def main() -> int:
 def _readable(figures: dict[str, dict[str, float]]) -> str:
     lines: list[str] = []
     for name, found in figures.items():
-        lines.append(f"{name} (/custom, {servers.BODY} bytes, {servers.CONNECTIONS} connections, one core)")
+        part = PARTS[name]
+        lines.append(f"{name} ({part.WHAT})")
         for figure, value in found.items():
-            aim = f"   aim: {raw.AIM}" if figure == "ours/bare" else ""
-            shown = f"{value:>10.2f}{aim}" if "/" in figure else f"{value:>10.0f}{_UNITS[' µs' in figure]}"
-            lines.append(f"  {figure:<30}{shown}")
+            aim = part.AIMS.get(figure)
+            shown = f"{value:>10.2f}" if "/" in figure or not part.RATES else f"{value:>10.0f}{_UNITS[' µs' in figure]}"
+            lines.append(f"  {figure:<40}{shown}" + (f"   aim: {aim}" if aim else ""))
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,13 @@ from adapter.directory.query import parse_list
 from adapter.models import Secret
 from adapter.sandbox import Options, RunningSandbox, SeedOptions
 
+WHAT = "a cold gather at 50 ms of latency; small: 25 teams, 150 apps; large: 500 teams, 20,000 people, 3,000 apps"
+AIMS = {
+    "large, wall/bound": "at most 1",
+    "large, peak MB": "at most 400",
+    "small, sequential/ours, requests": "at least 2",
+}
+RATES = False
 LATENCY_MS = 50
 WORKERS = 32
 SMALL = SeedOptions(teams=25, members=1000, apps=150, enterprise_accounts=3, spaces=4)
