@@ -22,11 +22,20 @@ async def body_of(request: Request, kind: type[T]) -> T:
     """The body as `kind`; InvalidBody for anything else."""
     raw = await request.body()
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.convert(_whole(msgspec.json.decode(raw)), kind)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidBody from None
+
+
+def _whole(data: Any) -> Any:
+    """JSON has one kind of number: `60.0` is an integer to its schema, and to us."""
+    if not isinstance(data, dict):
+        return data
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in data.items()
+    }
 
 
 def _refusal(text: str, kind: type[msgspec.Struct]) -> InvalidBody:

@@ -76,6 +76,9 @@ class Asked:
         if "tenant_id" in body:
             # No pattern says "printable" in every dialect of regular expressions.
             body["tenant_id"] = "".join(filter(str.isprintable, body["tenant_id"])) or "acme"
+        if body.get("unified_model_override"):
+            # What is an expression, and of which field, no schema can say.
+            body["unified_model_override"] = {"users": {"fields": {"name": "user.name"}}}
         if isinstance(body.get("context"), dict) and "api_key" in body["context"]:
             body["context"]["api_key"] = self.keys["change"]
 
