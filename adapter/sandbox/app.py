@@ -35,9 +35,9 @@ class SandboxApp:
             answer = control(self.sandbox, incoming.method, incoming.path, incoming.query(), incoming.body)
             await wire.send_answer(send, answer, {"content-type": answer.media_type}, incoming.method)
             return
-        await self._serve(scope, incoming, send)
+        await self._serve(scope, incoming, receive, send)
 
-    async def _serve(self, scope: Scope, incoming: Incoming, send: Send) -> None:
+    async def _serve(self, scope: Scope, incoming: Incoming, receive: Receive, send: Send) -> None:
         exchange = Exchange(self.sandbox, incoming)
         fault = self.sandbox.faults.striking(incoming.method, incoming.path) if self.sandbox.faults.faults else None
         delay = self.sandbox.options.latency_ms / 1000
@@ -48,6 +48,7 @@ class SandboxApp:
         if fault and fault.kind == "reset":
             exchange.log(0, fault)
             wire.reset_connection(scope)
+            await wire.until_gone(receive)
             return
         answer = instead(fault) or self._answer(exchange)
         exchange.log(answer.status, fault)

@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def reset_connection(scope: Scope) -> None:
         if _ends(connection) == ends:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.shutdown(socket.SHUT_RD)
+
+
+async def until_gone(receive: Receive) -> None:
+    """Wait until the server has noticed: were the application to end before, it would still answer in its place."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 def _ends(connection: socket.socket) -> list[tuple[str, int]] | None:
