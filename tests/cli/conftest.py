@@ -1,5 +1,6 @@
 """A terminal with a sandbox behind it: the commands run in this process unless a test says otherwise."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,16 @@ class Terminal:
         """Run `adapter` with these arguments; an exception that it doesn't translate fails the test."""
         result = CliRunner().invoke(app, list(arguments), input=stdin, env={**self.env, **env}, catch_exceptions=False)
         return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell starts what runs in its background with SIGINT ignored, and processes hand that down to their children."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
