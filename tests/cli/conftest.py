@@ -40,7 +40,7 @@ class Terminal:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> Iterator[None]:
-    """A shell starts what runs in its background with SIGINT ignored, and processes hand that down to their children."""
+    """A shell starts what runs in its background with SIGINT ignored, and processes hand that on."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
