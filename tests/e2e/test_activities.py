@@ -88,8 +88,10 @@ def test_a_page_costs_a_request_a_day_and_place_and_the_past_is_asked_for_once(t
         again = connected.everything("activities", limit=9)
         after = sandbox.request_count(path="/enterprise-accounts/*/events")
         expected = trail(sandbox, 30)
+        needed = next(n for n in range(1, 31) if len(trail(sandbox, n)) > 2)
 
-    assert first <= 3 * 3
+    # How many days hold two events depends on the date and the hour; a page asks for twice as many days each time.
+    assert first <= 3 * 2 * needed < 3 * 30
     assert whole == 3 * 30
     assert after == whole
     assert ids(walked) == ids(again) == expected
