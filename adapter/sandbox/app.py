@@ -40,6 +40,7 @@ class SandboxApp:
     async def _serve(self, scope: Scope, incoming: Incoming, receive: Receive, send: Send) -> None:
         exchange = Exchange(self.sandbox, incoming)
         fault = self.sandbox.faults.striking(incoming.method, incoming.path) if self.sandbox.faults.faults else None
+        early = self._answer(exchange) if fault and fault.carried_out else None
         delay = self.sandbox.options.latency_ms / 1000
         if fault and fault.kind == "latency":
             delay += fault.seconds
@@ -50,7 +51,7 @@ class SandboxApp:
             wire.reset_connection(scope)
             await wire.until_gone(receive)
             return
-        answer = instead(fault) or self._answer(exchange)
+        answer = instead(fault) or early or self._answer(exchange)
         exchange.log(answer.status, fault)
         headers = exchange.headers(answer)
         if fault:

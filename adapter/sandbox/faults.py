@@ -53,7 +53,9 @@ class Fault(Struct, forbid_unknown_fields=True):
     - `wrong_length`: the real answer under a `Content-Length` that is ten bytes short of its body.
     - `reset`: the connection is reset before any answer; nothing is done.
 
-    `times` is how often it strikes (None: always), `probability` its chance at each request that matches.
+    `times` is how often it strikes (None: always), `probability` its chance at each request that matches. With
+    `carried_out`, whatever stands in the answer's place (`status`, `nonsense`, `rate_limit`, `reset`, `latency`) comes
+    after the request was carried out: the answer to a write that took place is lost.
     """
 
     kind: Kind
@@ -65,6 +67,7 @@ class Fault(Struct, forbid_unknown_fields=True):
     body: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     retry_after: str | None = None
+    carried_out: bool = False
 
 
 class FaultPlan:

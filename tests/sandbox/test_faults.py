@@ -53,6 +53,23 @@ def test_a_reset_in_the_middle_of_a_write_leaves_it_undone(running: RunningSandb
     assert client.get("/apps/never-made").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [({"kind": "reset"}, True), ({"kind": "status", "status": 503}, False), ({"kind": "nonsense"}, False)],
+)
+def test_the_answer_to_a_write_that_was_carried_out_can_be_lost(
+    running: RunningSandbox, client: httpx.Client, fault: dict[str, object], lost: bool
+) -> None:
+    running.faults([{"times": 1, "carried_out": True, "match": {"method": "POST"}, **fault}])
+
+    if lost:
+        with pytest.raises(httpx.TransportError):
+            client.post("/apps", json={"name": "made-unseen"})
+    else:
+        assert client.post("/apps", json={"name": "made-unseen"}).status_code == fault.get("status", 200)
+    assert client.get("/apps/made-unseen").status_code == 200
+
+
 def test_a_truncated_answer_ends_before_its_length(running: RunningSandbox, client: httpx.Client) -> None:
     whole = client.get("/teams").content
     strike(running, "truncate")
