@@ -7,6 +7,7 @@ import msgspec
 
 from adapter.directory.gather import Gather, Read
 from adapter.directory.query import Query
+from adapter.directory.state import VERSIONS
 from adapter.directory.units import Missing
 from adapter.directory.views import Collection, View
 from adapter.errors import AdapterError, BudgetReserved
@@ -42,6 +43,7 @@ async def assemble(
         collection=Collection(resource, records),
         oldest=min(times),
         changed=max(changed),
+        version=next(VERSIONS) if complete else 0,
         missing=(*compact(missing), *compact(map(unreadable, faults))),
         paths=tuple((read.state.path, _status(read.state.error), read.state.fetched_at) for read in reads),
         held=gather.held,

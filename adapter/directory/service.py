@@ -13,6 +13,7 @@ from adapter.directory.assembly import assemble, unreadable
 from adapter.directory.cursors import Cursors
 from adapter.directory.gather import Gather, Scope
 from adapter.directory.keeping import Forgetful, KeeperMaker
+from adapter.directory.pages import Pages
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
 from adapter.directory.settling import AGE, Settling, settling_after
@@ -51,6 +52,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     last_modified: float
     missing: tuple[Missing, ...]
     paths: tuple[tuple[str, int, float], ...]
+    version: int = 0
+    """That of the view that it was made from; 0 where it was made of none that could be asked again."""
 
 
 class Directory:
@@ -89,6 +92,8 @@ class Directory:
         self._gathers: dict[tuple[str, ViewKey], tuple[Gather, asyncio.Task[None]]] = {}
         self._following: dict[tuple[str, ViewKey], asyncio.Task[None]] = {}
         """What goes on with a gather as the budget flows back."""
+        self.pages = Pages()
+        """Answers as they were sent, for whoever asks the same again."""
         self.activities = Activities(model, max_age=max_age, wait=wait, clock=clock)
         self._tasks: set[asyncio.Task[None]] = set()
         """Every gather under way, those too that nobody joins any more."""
@@ -114,6 +119,19 @@ class Directory:
             view = await self._view(account_id, client, resource, query, _scope(resource, query))
         records, place = view.collection.page(query, after)
         return self._answer(view, records, self._cursors.seal(bound_to, place) if place is not None else None)
+
+    async def standing(self, account_id: str, client: Client, resource: Resource, query: Query) -> View | None:
+        """The view that a list is answered from as it stands; None where something would have to be read first."""
+        if resource.time or query.remote_query:
+            return None
+        resource = await self._own(account_id, resource)
+        key: ViewKey = (resource.name, _scope(resource, query), query.include_inherited)
+        units = await self._opened(account_id, client)
+        return self._at_hand(account_id, key, units, resource, self._max_age_for(units, client, query))
+
+    def age_of(self, view: View) -> float:
+        """Seconds since the oldest of what a view rests on was read."""
+        return max(0.0, self._clock() - view.oldest)
 
     async def get_record(self, account_id: str, client: Client, resource: Resource, key: str, query: Query) -> Answer:
         """One record by its id. NotFound says so where it may only be out of sight."""
@@ -179,6 +197,7 @@ class Directory:
         """Drop everything that is known of an account."""
         self._accounts.pop(account_id, None)
         self.activities.days.forget(account_id)
+        self.pages.forget(account_id)
         for key in [key for key in self._views if key[0] == account_id]:
             self._views.pop(key, None)
 
@@ -222,9 +241,9 @@ class Directory:
         key: ViewKey = (resource.name, scope, query.include_inherited)
         units = await self._opened(account_id, client)
         max_age = self._max_age_for(units, client, query)
-        kept = self._views.get((account_id, key))
-        if kept and self._still_holds(*kept, units=units, resource=resource, max_age=max_age):
-            return kept[2]
+        standing = self._at_hand(account_id, key, units, resource, max_age)
+        if standing is not None:
+            return standing
         gather, task = self._join(account_id, client, resource, key, max_age)
         done, _ = await asyncio.wait({task}, timeout=self._wait)
         if not done and not query.allow_partial:
@@ -359,11 +378,16 @@ class Directory:
             self._purses[client.account_key] = purse
         return purse
 
-    def _still_holds(
-        self, generation: int, made_at: float, view: View, *, units: AccountUnits, resource: Resource, max_age: float
-    ) -> bool:
+    def _at_hand(
+        self, account_id: str, key: ViewKey, units: AccountUnits, resource: Resource, max_age: float
+    ) -> View | None:
+        """The view that was made last, if no write, override or time has gone over it."""
+        kept = self._views.get((account_id, key))
+        if kept is None:
+            return None
+        generation, made_at, view = kept
         current = generation == units.generation and view.collection.resource is resource
-        return current and units.now() < made_at + self._good_for(view, max_age)
+        return view if current and units.now() < made_at + self._good_for(view, max_age) else None
 
     def _good_for(self, view: View, max_age: float) -> float:
         """How long a view may be answered from; one that lacks something for want of budget is looked at again soon."""
@@ -390,10 +414,11 @@ class Directory:
         return Answer(
             records=records,
             next_cursor=cursor,
-            age=max(0.0, self._clock() - view.oldest),
+            age=self.age_of(view),
             last_modified=view.changed,
             missing=view.missing,
             paths=view.paths,
+            version=view.version,
         )
 
 

@@ -1,6 +1,6 @@
 """Views on a snapshot: filter, search, sort and page over records that are already shaped and merged."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +43,8 @@ class Collection:
     def page(self, query: Query, after: Any) -> tuple[list[Record], Any]:
         """The records of one page, and the place after which the next begins: None where nothing follows."""
         limit = len(self.records) if query.ignore_limit else query.limit
+        if query.sort is None and query.search is None and not query.conditions:
+            return self._slice(after, limit)
         matches = self._matcher(query)
         taken: list[int] = []
         for index in self._from(query, after):
@@ -51,6 +53,12 @@ class Collection:
                     return [self.records[i] for i in taken], self._place(query, taken[-1])
                 taken.append(index)
         return [self.records[i] for i in taken], None
+
+    def _slice(self, after: Any, limit: int) -> tuple[list[Record], Any]:
+        """A page of everything, as it lies."""
+        start = bisect_right(self.keys, _text(after)) if after is not None else 0
+        end = start + limit
+        return list(self.records[start:end]), self.keys[end - 1] if end < len(self.keys) else None
 
     # --- order
 
@@ -85,7 +93,7 @@ class Collection:
         if query.search:
             texts, wanted = self._searched(), query.search
             tests.append(lambda index: wanted in texts[index])
-        return lambda index: all(test(index) for test in tests)
+        return tests[0] if len(tests) == 1 else lambda index: all(test(index) for test in tests)
 
     def _test(self, condition: Condition) -> Callable[[int], bool]:
         column = self._column(self.resource.filters[condition.filter])
@@ -121,6 +129,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Whether anything in it may still lag behind a write."""
     held: int = 0
     """How many units are older than asked for, or missing, for want of budget; they follow by themselves."""
+    version: int = 0
+    """No two complete views have the same; 0 for what answers one question and no other."""
     paths: tuple[tuple[str, int, float], ...]
     """The units' paths with the status that came back and the time, for the debug format."""
 
@@ -159,10 +169,7 @@ def _after(order: Sequence[tuple[Position, int]], place: Any, *, descending: boo
     if not isinstance(place, list) or len(place) != 2:
         raise InvalidCursor
     value, key = place[0], _text(place[1])
-    for index, (position, _) in enumerate(order):
-        if _behind(position, value, key, descending=descending):
-            return index
-    return len(order)
+    return bisect_left(order, True, key=lambda entry: _behind(entry[0], value, key, descending=descending))
 
 
 def _behind(position: Position, value: Any, key: str, *, descending: bool) -> bool:

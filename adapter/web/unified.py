@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, request_response
 
+from adapter.directory.pages import Page
 from adapter.directory.query import Query, parse_list, parse_one
 from adapter.directory.service import Answer, Directory
 from adapter.directory.units import Client
@@ -20,6 +21,7 @@ from adapter.models import Caller, Scope
 from adapter.web.answers import rate_headers, rated
 from adapter.web.auth import account_of, caller_of, require_scope
 from adapter.web.query import parse_query
+from adapter.web.repeats import Repeating, lasting_headers, question
 
 PREFIX = "/unified/user-directory"
 JSON = "application/json"
@@ -36,7 +38,7 @@ class Accounts(Protocol):
 def routes(*, directory: Directory, accounts: Accounts) -> list[BaseRoute]:
     door = _Door(directory, accounts)
     return [
-        Route(PREFIX + "/{resource}", door.list, methods=["GET"]),
+        Route(PREFIX + "/{resource}", Repeating(request_response(door.list), directory, accounts), methods=["GET"]),
         Route(PREFIX + "/{resource}/{id:path}", door.get, methods=["GET"]),
     ]
 
@@ -54,7 +56,23 @@ class _Door:
             headers = _headers(answer, query, client)
             if query.format == "stream":
                 return StreamingResponse(_lines(answer, query), headers=headers, media_type="application/x-ndjson")
-            return Response(_envelope(answer, query), headers=headers, media_type=JSON)
+            response = Response(_envelope(answer, query), headers=headers, media_type=JSON)
+        if answer.version and query.max_age is None:
+            self._keep(request, account_id, resource, query, answer, response)
+        return response
+
+    def _keep(
+        self, request: Request, account_id: str, resource: Resource, query: Query, answer: Answer, response: Response
+    ) -> None:
+        page = Page(
+            account_id=account_id,
+            resource=resource,
+            query=query,
+            version=answer.version,
+            body=bytes(response.body),
+            headers=lasting_headers(response.raw_headers),
+        )
+        self._directory.pages.keep(question(request.scope, caller_of(request)), page)
 
     async def get(self, request: Request) -> Response:
         resource, client, account_id, params = await self._opened(request, "get")
@@ -112,7 +130,9 @@ def _result(records: Sequence[Record], query: Query) -> bytes:
         return _ENCODER.encode([remote for record in records for part in record.remote.values() for remote in part])
     if query.key_by:
         return _keyed(records, query.key_by, query)
-    return b"[" + b",".join(_encoded(record, query) for record in records) + b"]"
+    if _as_kept(query):
+        return b"[" + b",".join([record.encoded for record in records]) + b"]"
+    return b"[" + b",".join([_encoded(record, query) for record in records]) + b"]"
 
 
 def _keyed(records: Sequence[Record], field: str, query: Query) -> bytes:
@@ -130,8 +150,13 @@ def _keyed(records: Sequence[Record], field: str, query: Query) -> bytes:
     return _ENCODER.encode(entries)
 
 
+def _as_kept(query: Query) -> bool:
+    """Whether records leave in the form that they are kept encoded in."""
+    return not query.exclude and not query.ignore_remote and query.format != "normalized"
+
+
 def _encoded(record: Record, query: Query) -> bytes:
-    if not query.exclude and not query.ignore_remote and query.format != "normalized":
+    if _as_kept(query):
         return record.encoded
     data = {name: value for name, value in record.data.items() if name not in query.exclude}
     if not query.ignore_remote and query.format != "normalized" and "remote_data" not in query.exclude:
