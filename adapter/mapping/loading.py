@@ -18,7 +18,7 @@ from adapter.mapping.unit_files import units_from
 
 UNITS_FILE = "units.yaml"
 GRAPH_FILE = f"{GRAPH}.yaml"
-OTHER_FILES = frozenset({"provider.yaml", UNITS_FILE})
+OTHER_FILES = frozenset({"connect.yaml", "provider.yaml", UNITS_FILE})
 
 
 def load_model(directories: Sequence[Path]) -> Model:
