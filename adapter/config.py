@@ -31,6 +31,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Secrets of 32 characters or more, comma-separated; the first seals, all open."""
     heroku_api_url: str = ""
     """Overrides the provider file's API address, to point at a sandbox."""
+    heroku_auth_url: str = ""
+    """Overrides the provider file's address for signing in, likewise."""
+    heroku_oauth_id: str = ""
+    """The OAuth client's id; with `heroku_oauth_secret`, customers can connect by signing in at the provider."""
+    heroku_oauth_secret: str = ""
+    heroku_oauth_scope: str = ""
+    """The provider's scopes to ask for, parted by spaces or commas; empty: what the provider file says."""
+    adapter_redirect_uris: str = ""
+    """Where the connect page may lead back to, comma-separated; compared as they stand."""
+    adapter_origins: str = ""
+    """The origins that the connect page may send its result to, comma-separated; compared as they stand."""
+    adapter_trusted_hops: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """How many proxies in front are believed in `X-Forwarded-*`; unless set, 1 on a dyno and 0 elsewhere."""
     mappings_dir: str = ""
     """A directory of overrides, laid over the shipped mapping files field by field."""
     host: str = "127.0.0.1"
@@ -54,6 +67,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json`, `console`, or `auto`: readable in a terminal, JSON elsewhere."""
+
+    @property
+    def redirect_uris(self) -> frozenset[str]:
+        return _listed(self.adapter_redirect_uris)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return _listed(self.adapter_origins)
+
+    @property
+    def trusted_hops(self) -> int:
+        return self.adapter_trusted_hops or 0
 
 
 SETTINGS: tuple[str, ...] = tuple(name.upper() for name in Settings.__struct_fields__)
@@ -91,4 +116,22 @@ def _defaults(settings: Settings, env: Mapping[str, str]) -> Settings:
         raise ConfigError("DATABASE_URL names SQLite, and files on a dyno don't last: use PostgreSQL.")
     if not settings.public_url:
         settings = msgspec.structs.replace(settings, public_url=f"http://{settings.host}:{settings.port}")
+    if settings.adapter_trusted_hops is None:
+        # Heroku's router is the one hop that every dyno has in front, and it appends to what a client sent.
+        # https://devcenter.heroku.com/articles/http-routing#heroku-headers
+        settings = msgspec.structs.replace(settings, adapter_trusted_hops=1 if env.get("DYNO") else 0)
+    _check_oauth(settings)
     return settings
+
+
+def _check_oauth(settings: Settings) -> None:
+    """ConfigError where one half of the OAuth client is missing."""
+    if bool(settings.heroku_oauth_id) != bool(settings.heroku_oauth_secret):
+        missing, given = "HEROKU_OAUTH_ID", "HEROKU_OAUTH_SECRET"
+        if settings.heroku_oauth_id:
+            missing, given = given, missing
+        raise ConfigError(f"{missing} is not set, and {given} is of no use without it: set both, or neither.")
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(item.strip() for item in text.split(",") if item.strip())

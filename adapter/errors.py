@@ -6,16 +6,21 @@
     │   │   └── UnknownParameter      400 unknown_parameter
     │   ├── InvalidCursor             400 invalid_cursor
     │   ├── InvalidBody               400 invalid_body
-    │   └── InvalidTarget             400 invalid_target
+    │   ├── InvalidTarget             400 invalid_target
+    │   └── OAuthStateInvalid         400 oauth_state_invalid
     ├── Unauthorized                  401 unauthorized
     │   └── NeedsReauth               401 needs_reauth
     ├── Forbidden                     403 forbidden
     │   ├── InsufficientScope         403 insufficient_scope
+    │   ├── OAuthDenied               403 oauth_denied
     │   └── WrongAccount              403 wrong_account
     ├── NotFound                      404 not_found
     │   └── AccountNotFound           404 account_not_found
     ├── MethodNotAllowed              405 method_not_allowed
     ├── Conflict                      409 conflict
+    ├── Gone                          410 gone
+    │   ├── LinkInvalid               410 link_invalid
+    │   └── SessionExpired            410 session_expired
     ├── PayloadTooLarge               413 payload_too_large
     ├── UriTooLong                    414 uri_too_long
     ├── Unprocessable                 422 unprocessable
@@ -28,6 +33,8 @@
     │   ├── RemoteForbidden           403 remote_forbidden
     │   ├── RemoteNotFound            404 remote_not_found
     │   └── RemoteRateLimited         429 remote_rate_limited
+    ├── OAuthFailed                   502 oauth_failed
+    │   └── AccountSuspended          403 account_suspended
     ├── UpstreamFailure               502 upstream_failure
     │   ├── UpstreamUnreachable       502 upstream_unreachable
     │   ├── UpstreamNonsense          502 upstream_nonsense
@@ -117,6 +124,12 @@ class InvalidTarget(BadRequest):
     code = "invalid_target"
 
 
+class OAuthStateInvalid(BadRequest):
+    """This way back from the provider does not belong to what was begun here, or was taken already; begin again."""
+
+    code = "oauth_state_invalid"
+
+
 class Unauthorized(AdapterError):
     """No valid token came with the request; send `Authorization: Bearer <token>`."""
 
@@ -141,6 +154,12 @@ class InsufficientScope(Forbidden):
     """The token's scopes don't cover this request; mint one with the scope that `details` names."""
 
     code = "insufficient_scope"
+
+
+class OAuthDenied(Forbidden):
+    """Access was not granted at the provider, so nothing was connected; begin again, or connect in another way."""
+
+    code = "oauth_denied"
 
 
 class WrongAccount(Forbidden):
@@ -174,6 +193,25 @@ class Conflict(AdapterError):
 
     status = 409
     code = "conflict"
+
+
+class Gone(AdapterError):
+    """What was here has ended."""
+
+    status = 410
+    code = "gone"
+
+
+class LinkInvalid(Gone):
+    """This link is unknown, has expired, or was used already; ask whoever sent it for a new one."""
+
+    code = "link_invalid"
+
+
+class SessionExpired(Gone):
+    """This visit has ended; open the link again."""
+
+    code = "session_expired"
 
 
 class PayloadTooLarge(AdapterError):
@@ -287,6 +325,28 @@ class RemoteRateLimited(RemoteError):
 
     status = 429
     code = "remote_rate_limited"
+
+
+class OAuthFailed(AdapterError):
+    """The provider refused to give a credential; connect the account again."""
+
+    status = 502
+    code = "oauth_failed"
+
+    def __init__(
+        self, message: str | None = None, *, remote_status: int | None = None, remote_id: str | None = None
+    ) -> None:
+        """`remote_status` and `remote_id` are the provider's answer; its words stay behind, they may repeat ours."""
+        super().__init__(message)
+        self.remote_status = remote_status
+        self.remote_id = remote_id
+
+
+class AccountSuspended(OAuthFailed):
+    """The provider has suspended this account; have it reinstated there, then connect it again."""
+
+    status = 403
+    code = "account_suspended"
 
 
 class UpstreamFailure(AdapterError):

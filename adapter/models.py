@@ -121,4 +121,6 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     method: AuthenticationMethod
     access_token: Secret
     refresh_token: Secret | None = None
+    issued_at: Moment | None = None
+    """When the access token was given; with `expires_at`, how long it lives."""
     expires_at: Moment | None = None

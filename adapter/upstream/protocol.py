@@ -118,10 +118,10 @@ class ScopeHeaders(_Strategy, frozen=True, kw_only=True, tag="scope_headers"):
     """`oauth-scope` on an answer tells what the token has, `oauth-scope-accepted` which one of would do. R"""
 
     def held(self, headers: Headers) -> Names:
-        return _words(headers.get("oauth-scope"))
+        return words(headers.get("oauth-scope"))
 
     def accepted(self, headers: Headers) -> Names:
-        return _words(headers.get("oauth-scope-accepted"))
+        return words(headers.get("oauth-scope-accepted"))
 
     def missing(self, headers: Headers) -> Names:
         """The scopes any one of which would have opened this; empty where one is held or the answer doesn't tell."""
@@ -135,9 +135,16 @@ ErrorRule = IdAndMessage
 ScopeRule = ScopeHeaders
 
 
-def _words(text: str | None) -> Names:
+def words(text: str | None) -> Names:
     """Scopes are split on spaces or commas. C"""
     return tuple(dict.fromkeys(re.findall(r"[^\s,]+", text or "")))
+
+
+def value_at(data: Any, path: str) -> Any:
+    """What stands at a dotted path of decoded JSON; None where nothing does."""
+    for step in path.split("."):
+        data = data.get(step) if isinstance(data, dict) else None
+    return data
 
 
 def _text(value: Any) -> str | None:

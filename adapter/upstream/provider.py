@@ -10,7 +10,8 @@ from adapter.declarations import bundled_dir, decode, overlay, read_yaml
 from adapter.errors import DeclarationError, UpstreamNonsense
 from adapter.models import ProviderIdentity
 from adapter.upstream.access import AccessLists, AccessTable
-from adapter.upstream.protocol import BudgetRule, ErrorRule, Paging, ScopeRule
+from adapter.upstream.oauth import OAuthRule
+from adapter.upstream.protocol import BudgetRule, ErrorRule, Paging, ScopeRule, value_at
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#\s]+$")]
@@ -31,7 +32,7 @@ class IdentityCall(_Declared, frozen=True, kw_only=True):
 
     def read(self, answer: Any) -> ProviderIdentity:
         """The person behind the credential; UpstreamNonsense where the answer names none."""
-        found = _at(answer, self.id)
+        found = value_at(answer, self.id)
         if not isinstance(found, str) or not found:
             raise UpstreamNonsense("The provider did not say whose credential this is.")
         return ProviderIdentity(id=found, email=_text_at(answer, self.email), name=_text_at(answer, self.name))
@@ -43,6 +44,8 @@ class Timeouts(_Declared, frozen=True, kw_only=True):
     connect: Seconds = 5.0
     answer: Seconds = 30.0
     """For an answer to begin, and for each silence within it."""
+    token: Seconds = 15.0
+    """For a credential to be given or refreshed; whoever reconnects the account meanwhile waits for it."""
     slot: Seconds = 10.0
     """How long a caller waits while the account's requests under way are as many as may be."""
 
@@ -62,6 +65,7 @@ class Provider(_Declared, frozen=True, kw_only=True):
     budget: BudgetRule
     errors: ErrorRule
     scopes: ScopeRule
+    oauth: OAuthRule
     timeouts: Timeouts = Timeouts()
     never_forward: tuple[str, ...] = ()
     access: AccessLists
@@ -87,12 +91,6 @@ def load_provider(dirs: Sequence[Path] | None = None, provider: str = "heroku") 
     return loaded
 
 
-def _at(data: Any, path: str) -> Any:
-    for step in path.split("."):
-        data = data.get(step) if isinstance(data, dict) else None
-    return data
-
-
 def _text_at(data: Any, path: str | None) -> str | None:
-    found = _at(data, path) if path else None
+    found = value_at(data, path) if path else None
     return found if isinstance(found, str) else None
