@@ -15,15 +15,21 @@
     │   ├── OAuthDenied               403 oauth_denied
     │   └── WrongAccount              403 wrong_account
     ├── NotFound                      404 not_found
-    │   └── AccountNotFound           404 account_not_found
+    │   ├── AccountNotFound           404 account_not_found
+    │   └── OperationNotFound         404 operation_not_found
     ├── MethodNotAllowed              405 method_not_allowed
     ├── Conflict                      409 conflict
+    │   ├── NotResumable              409 not_resumable
+    │   └── RemovalUnderWay           409 removal_under_way
     ├── Gone                          410 gone
     │   ├── LinkInvalid               410 link_invalid
     │   └── SessionExpired            410 session_expired
+    ├── PreconditionFailed            412 precondition_failed
     ├── PayloadTooLarge               413 payload_too_large
     ├── UriTooLong                    414 uri_too_long
     ├── Unprocessable                 422 unprocessable
+    │   ├── GuardRefused              422 guard_refused
+    │   ├── IdempotencyKeyReused      422 idempotency_key_reused
     │   └── InvalidCredential         422 invalid_credential
     ├── TooManyRequests               429 rate_limited
     │   └── BudgetReserved            429 budget_reserved
@@ -39,6 +45,7 @@
     │   ├── UpstreamUnreachable       502 upstream_unreachable
     │   ├── UpstreamNonsense          502 upstream_nonsense
     │   └── UpstreamTimeout           504 upstream_timeout
+    ├── WriteFailed                   502 write_failed
     ├── Unavailable                   503 unavailable
     │   ├── AccountBlocked            503 account_blocked
     │   ├── DirectoryGathering        503 directory_gathering
@@ -53,14 +60,14 @@ A class's docstring is its default message: what happened, and what to do about 
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 
 class AdapterError(Exception):
     """Something went wrong inside the adapter; the request id leads to the log line that says what."""
 
     status: int = 500
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
 
     def __init__(
         self,
@@ -181,6 +188,12 @@ class AccountNotFound(NotFound):
     code = "account_not_found"
 
 
+class OperationNotFound(NotFound):
+    """No operation has this id; `GET /operations` lists those that were ever asked for."""
+
+    code = "operation_not_found"
+
+
 class MethodNotAllowed(AdapterError):
     """This address does not take that method; the `Allow` header names those it takes."""
 
@@ -193,6 +206,40 @@ class Conflict(AdapterError):
 
     status = 409
     code = "conflict"
+
+
+class NotResumable(Conflict):
+    """This operation goes on by itself, or has ended; nothing is left to resume or cancel."""
+
+    code = "not_resumable"
+
+
+class RemovalUnderWay(Conflict):
+    """This person is being removed there, and a removal wins; wait for its operation to end, or cancel it."""
+
+    code = "removal_under_way"
+
+
+class PreconditionFailed(AdapterError):
+    """The directory has moved since this plan was made; look at the difference, and send the new plan's ETag."""
+
+    status = 412
+    code = "precondition_failed"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        plan: Mapping[str, Any] | None = None,
+        details: Sequence[Mapping[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`plan` is the one that would be carried out now, `details` how it differs."""
+        super().__init__(message, details=details, headers=headers)
+        self.plan = plan
+
+    def extra(self) -> dict[str, Any]:
+        return {"plan": self.plan} if self.plan is not None else {}
 
 
 class Gone(AdapterError):
@@ -233,6 +280,29 @@ class Unprocessable(AdapterError):
 
     status = 422
     code = "unprocessable"
+
+
+class GuardRefused(Unprocessable):
+    """A guard stands in the way of this write, so nothing was sent; `details` say which, and the way out."""
+
+    code = "guard_refused"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        guard: str | None = None,
+        details: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """`guard` is the first one's name, which becomes the code; `details` list all of them."""
+        super().__init__(message, details=details)
+        self.code = guard or type(self).code
+
+
+class IdempotencyKeyReused(Unprocessable):
+    """This `Idempotency-Key` came with another body before; take a new key for a new write."""
+
+    code = "idempotency_key_reused"
 
 
 class InvalidCredential(Unprocessable):
@@ -283,9 +353,14 @@ class RemoteError(AdapterError):
         raw: Any = None,
         insight: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """`remote_id` is the provider's error id, `raw` its decoded body, `insight` what to do about it."""
+        """`remote_id` is the provider's error id, `raw` its decoded body, `insight` what to do about it.
+
+        `request_id` is the provider's own id of the request.
+        """
         super().__init__(message, headers=headers)
+        self.request_id = request_id
         self.status = status
         self.remote_id = remote_id
         self.raw = raw
@@ -354,6 +429,8 @@ class UpstreamFailure(AdapterError):
 
     status = 502
     code = "upstream_failure"
+    was_sent: bool | None = None
+    """Whether the request reached the provider; None where that can't be told."""
 
 
 class UpstreamUnreachable(UpstreamFailure):
@@ -373,6 +450,29 @@ class UpstreamTimeout(UpstreamFailure):
 
     status = 504
     code = "upstream_timeout"
+
+
+class WriteFailed(AdapterError):
+    """Not every step of this write was done; `completed`, `failed`, `remaining` and `unknown` tell which was."""
+
+    status = 502
+    code = "write_failed"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int = 502,
+        report: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`report` holds `operation_id`, `completed`, `failed`, `remaining` and `unknown`."""
+        super().__init__(message, headers=headers)
+        self.status = status
+        self.report = dict(report or {})
+
+    def extra(self) -> dict[str, Any]:
+        return self.report
 
 
 class Unavailable(AdapterError):

@@ -48,6 +48,8 @@ Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 _IDEMPOTENT = frozenset({"GET", "HEAD"})
 _ATTEMPTS = 3
+_LONGEST_REQUEST_ID = 512
+"""Characters: each hop adds one to the list."""
 _PASSING_TROUBLE = frozenset({500, 502, 503, 504})
 
 
@@ -58,12 +60,19 @@ class Reply(msgspec.Struct, frozen=True):
     headers: httpx.Headers
     body: bytes
 
+    @property
+    def request_id(self) -> str | None:
+        """The provider's own ids of the request, as it joins them."""
+        return _request_id(self.headers)
+
     def json(self) -> Any:
         """The body decoded; UpstreamNonsense where it is no JSON."""
         try:
             return msgspec.json.decode(self.body)
         except msgspec.DecodeError:
-            raise UpstreamNonsense("The provider's answer is not JSON, or breaks off.") from None
+            nonsense = UpstreamNonsense("The provider's answer is not JSON, or breaks off.")
+            nonsense.was_sent = True
+            raise nonsense from None
 
 
 class ListReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,7 +258,9 @@ class BoundClient:
     async def _refusal(self, reply: Reply) -> AdapterError:
         """The error for an answer that is none, after telling the credential's keeper what concerns him."""
         if reply.status < 400:
-            return UpstreamNonsense(f"The provider answered {reply.status}, which leads nowhere here.")
+            nonsense = UpstreamNonsense(f"The provider answered {reply.status}, which leads nowhere here.")
+            nonsense.was_sent = True
+            return nonsense
         error = remote_error(self._client.provider, reply.status, reply.headers, reply.body)
         if isinstance(error, RemoteUnauthorized):
             await self._source.rejected()
@@ -280,7 +291,19 @@ def remote_error(provider: Provider, status: int, headers: Mapping[str, str], bo
             insight = {"rate_limit_error": {"retry_after": int(extra["retry-after"])}}
         case _:
             kind = RemoteError
-    return kind(status, message, remote_id=remote_id, raw=raw, insight=insight, headers=extra)
+    return kind(
+        status,
+        message,
+        remote_id=remote_id,
+        raw=raw,
+        insight=insight,
+        headers=extra,
+        request_id=_request_id(headers),
+    )
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return (headers.get("request-id") or "")[:_LONGEST_REQUEST_ID] or None
 
 
 def _listed(reply: Reply) -> list[Any]:

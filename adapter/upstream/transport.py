@@ -9,7 +9,10 @@ from pyreqwest.compatibility.httpx import HttpxTransport
 from pyreqwest.exceptions import (
     BuilderError,
     ClientClosedError,
+    ConnectError,
+    ConnectTimeoutError,
     DecodeError,
+    PoolTimeoutError,
     PyreqwestError,
     RedirectError,
     RequestTimeoutError,
@@ -21,6 +24,7 @@ from adapter.errors import (
     AdapterError,
     BadRequest,
     Unavailable,
+    UpstreamFailure,
     UpstreamNonsense,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -76,11 +80,19 @@ _WORDS: tuple[tuple[tuple[type[Exception], ...], type[AdapterError]], ...] = (
 )
 
 
+# Where no connection was made, nothing went over it.
+_NEVER_SENT = (ConnectError, ConnectTimeoutError, PoolTimeoutError)
+_NEVER_SENT_BY_HTTPX = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
 def translated(error: Exception) -> AdapterError:
     """Our word for what an HTTP library raised. Its text stays behind: it may hold the URL."""
     if isinstance(error, AdapterError):
         return error
-    return next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
+    found = next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
+    if isinstance(found, UpstreamFailure) and isinstance(error, (*_NEVER_SENT, *_NEVER_SENT_BY_HTTPX)):
+        found.was_sent = False
+    return found
 
 
 def broken(error: Exception) -> AdapterError:
