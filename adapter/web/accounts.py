@@ -87,7 +87,7 @@ class _Door:
 
     async def list(self, request: Request) -> Response:
         caller = _api_caller(request)
-        params = _params(request, "tenant_id", "status", "limit", "next_cursor")
+        params = params_of(request, "tenant_id", "status", "limit", "next_cursor")
         tenant_id, status = params.get("tenant_id"), _status(params.get("status"))
         bound_to = "\0".join((PREFIX, caller.tenant_id or "", tenant_id or "", status or ""))
         limit, after = _limit(params), self._after(bound_to, params)
@@ -96,7 +96,7 @@ class _Door:
 
     async def connect(self, request: Request) -> Response:
         caller = _api_caller(request)
-        _params(request)
+        params_of(request)
         body = await body_of(request, ConnectBody)
         key, context = _split(body.context)
         account = await self._accounts.connect_api_key(
@@ -111,7 +111,7 @@ class _Door:
 
     async def me(self, request: Request) -> Response:
         caller = caller_of(request)
-        _params(request, ACCOUNT_PARAMETER)
+        params_of(request, ACCOUNT_PARAMETER)
         found = self._shown(await self._accounts.get(account_of(request, caller), caller))
         if caller.kind != "api":
             del found["unified_model_override"]
@@ -151,13 +151,13 @@ class _Door:
 
     async def refresh(self, request: Request) -> Response:
         caller = _api_caller(request)
-        _params(request)
+        params_of(request)
         body = await body_of(request, RefreshBody)
         return json_answer(self._shown(await self._accounts.refresh_credentials(body.id, caller)))
 
     async def mint(self, request: Request) -> Response:
         caller = _api_caller(request)
-        _params(request)
+        params_of(request)
         body = await body_of(request, MintBody)
         info, secret = await self._tokens.create_account(
             body.integrated_account_id, scopes=body.scopes, expires_in=body.expires_in, by=caller
@@ -166,7 +166,7 @@ class _Door:
 
     async def tokens(self, request: Request) -> Response:
         caller = _api_caller(request)
-        account_id, params = request.path_params["id"], _params(request, "limit", "next_cursor")
+        account_id, params = request.path_params["id"], params_of(request, "limit", "next_cursor")
         bound_to = f"{PREFIX}/{account_id}/tokens"
         limit, after = _limit(params), self._after(bound_to, params)
         found = await self._tokens.list_account(account_id, caller, after=after, limit=limit + 1)
@@ -174,7 +174,7 @@ class _Door:
 
     async def revoke(self, request: Request) -> Response:
         caller = _api_caller(request)
-        account_id, params = request.path_params["id"], _params(request, "token_id")
+        account_id, params = request.path_params["id"], params_of(request, "token_id")
         if params.get("token_id") == "":
             raise InvalidParameter("`token_id` is empty; leave it out to revoke every token of the account.")
         count = await self._tokens.revoke_account(account_id, caller, token_id=params.get("token_id"))
@@ -247,11 +247,11 @@ def _api_caller(request: Request) -> Caller:
 def _named(request: Request) -> tuple[str, Caller]:
     """The account that the path names, and who asks; such a path takes no parameter."""
     caller = _api_caller(request)
-    _params(request)
+    params_of(request)
     return request.path_params["id"], caller
 
 
-def _params(request: Request, *known: str) -> dict[str, str]:
+def params_of(request: Request, *known: str) -> dict[str, str]:
     """The query by name, each at most once; UnknownParameter names those that are known."""
     given = parse_query(request.scope["query_string"])
     for name, values in given.items():
