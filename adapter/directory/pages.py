@@ -41,8 +41,10 @@ class Pages:
         self._kept: LRUCache[Question, tuple[int, Page]] = LRUCache(max_bytes, getsizeof=lambda kept: kept[0])
 
     def get(self, question: Question) -> Page | None:
-        kept = self._kept.get(question)
-        return kept[1] if kept is not None else None
+        try:
+            return self._kept[question][1]
+        except KeyError:
+            return None
 
     def keep(self, question: Question, page: Page) -> None:
         """Keep an answer, unless it is too large to be worth it."""

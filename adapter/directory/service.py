@@ -400,9 +400,11 @@ class Directory:
         caller insists and the account's budget stays above the reserve.
         """
         usual = self._usual_age(units)
+        if query.max_age is None:
+            return usual
         remaining = client.budget.remaining
         affordable = remaining is None or remaining - units.gather_cost >= self._reserve
-        return query.max_age if query.max_age is not None and affordable else usual
+        return query.max_age if affordable else usual
 
     def _usual_age(self, units: AccountUnits) -> float:
         return max(self._max_age, units.gather_cost * self._refill)
@@ -424,6 +426,8 @@ class Directory:
 
 def _scope(resource: Resource, query: Query) -> Scope | None:
     """The places that a list is confined to, where a filter says so; conditions on other places widen it again."""
+    if not query.conditions:
+        return None
     placed = [(place, c) for c in query.conditions if (place := resource.filters[c.filter].place)]
     if not placed or any(place != placed[0][0] or c.operator not in {"eq", "in"} for place, c in placed):
         return None
