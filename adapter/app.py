@@ -10,6 +10,9 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.accounts.chores import Chores
+from adapter.accounts.connecting import Connecting
+from adapter.accounts.links import allow_lists
+from adapter.accounts.oauth import OAuthClient, oauth_client
 from adapter.accounts.service import Accounts
 from adapter.accounts.tokens import Tokens
 from adapter.config import Settings, load
@@ -24,6 +27,7 @@ from adapter.mapping.override import checked_override
 from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
+from adapter.storage.links import LinkStore
 from adapter.storage.tokens import TokenStore
 from adapter.storage.units import UnitStore
 from adapter.storage.vault import Vault, load_vault
@@ -50,6 +54,9 @@ class House:
     vault: Vault
     upstream: UpstreamClient
     accounts: Accounts
+    oauth: OAuthClient | None
+    """None where no client is configured: then accounts are connected by API token alone."""
+    connecting: Connecting
     tokens: Tokens
     directory: Directory
     cursors: Cursors
@@ -79,13 +86,24 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         stack.push_async_callback(upstream.close)
         chores = Chores()
         stack.push_async_callback(chores.finish)
+        oauth = oauth_client(settings, upstream)
         accounts = Accounts(
             store=AccountStore(database),
             vault=vault,
             upstream=upstream,
             chores=chores,
+            oauth=oauth,
             unit_scopes={name: unit.scopes for name, unit in model.units.items()},
             check_override=lambda given: checked_override(model, given),
+        )
+        connecting = Connecting(
+            store=LinkStore(database),
+            accounts=accounts,
+            vault=vault,
+            chores=chores,
+            oauth=oauth,
+            known_scopes=provider.oauth.scopes,
+            allowed=allow_lists(settings.redirect_uris, settings.origins),
         )
         cursors = Cursors(vault.derive("cursors"))
         claims = claims_for(database)
@@ -101,6 +119,8 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             vault=vault,
             upstream=upstream,
             accounts=accounts,
+            oauth=oauth,
+            connecting=connecting,
             tokens=Tokens(store=TokenStore(database), accounts=accounts, chores=chores),
             directory=directory,
             cursors=cursors,

@@ -56,6 +56,11 @@ def checked_context(context: Mapping[str, Any]) -> dict[str, Any]:
     return dict(context)
 
 
+def merged_context(context: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` laid over a context: a word with null is taken out, one not named stays."""
+    return checked_context({word: value for word, value in {**context, **changes}.items() if value is not None})
+
+
 def _within(value: Any, levels: int) -> bool:
     """Whether `value` nests no deeper: what a decoder just managed, another might not."""
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()

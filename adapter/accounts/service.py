@@ -15,9 +15,11 @@ from cachetools import LRUCache
 from msgspec import UNSET, UnsetType
 
 from adapter.accounts.cache import ShortCache
-from adapter.accounts.checks import checked_context, checked_key, checked_tenant
+from adapter.accounts.checks import checked_context, checked_key, checked_tenant, merged_context
 from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
+from adapter.accounts.leaving import Grants, taken_back
+from adapter.accounts.rotation import KeyRotation, rotated
 from adapter.accounts.trial import Finding, UnitScopes, tried
 from adapter.errors import (
     AccountBlocked,
@@ -25,12 +27,11 @@ from adapter.errors import (
     Conflict,
     Forbidden,
     InvalidCredential,
-    KeyLost,
     NeedsReauth,
     WrongAccount,
 )
 from adapter.models import AccountStatus, Caller, Credential, ErrorNote, IntegratedAccount, Secret
-from adapter.storage.accounts import AccountStore
+from adapter.storage.accounts import AccountStore, Also
 from adapter.storage.vault import Vault
 from adapter.upstream.client import BoundClient, UpstreamClient
 
@@ -43,15 +44,26 @@ _CLIENTS = 1024
 _log = structlog.get_logger(__name__)
 
 
-class KeyRotation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rotation of the secret keys did."""
+class _Proved(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential that proved good, and what is to be kept with it."""
 
-    resealed: int
-    """Credentials that are now under the first key."""
-    current: int
-    """Credentials that were already."""
-    lost: tuple[str, ...]
-    """Integrated accounts whose credential no key opens: put the key back, or reconnect them."""
+    credential: Credential
+    finding: Finding
+    fields: Mapping[str, Any] = {}
+    """Of the account, in the place of what it had."""
+    adds: Mapping[str, Any] = {}
+    """Laid over the account's context."""
+    also: Also | None = None
+
+    def of(self, account: IntegratedAccount | None) -> dict[str, Any]:
+        """The fields to set; `account` is the one that is connected again. Its last 403 was the former credential's."""
+        found: dict[str, Any] = {**self.fields, **self.finding.fields()}
+        found["authentication_method"] = self.credential.method
+        if self.adds:
+            found["context"] = merged_context(account.context if account else {}, self.adds)
+        if account is not None and self.finding.identity is None:
+            found["identity"] = account.identity
+        return found | {"status": "active", "last_error": None, "last_forbidden_error": None}
 
 
 class Accounts:
@@ -64,18 +76,21 @@ class Accounts:
         vault: Vault,
         upstream: UpstreamClient,
         chores: Chores,
+        oauth: Grants | None = None,
         unit_scopes: UnitScopes | None = None,
         check_override: Callable[[Mapping[str, Any]], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`unit_scopes` tells which of the provider's scopes each unit needs; `chores` is finished at shutdown.
 
+        `oauth` takes grants back, None where no client is configured.
         `check_override` refuses, by InvalidBody, what can't be an account's own mapping.
         """
         self._store = store
         self._vault = vault
         self._upstream = upstream
         self._chores = chores
+        self._oauth = oauth
         self._unit_scopes = dict(unit_scopes or {})
         self._check_override = check_override or (lambda _: None)
         self._now = now
@@ -97,13 +112,29 @@ class Accounts:
         """
         _refuse_other_tenant(checked_tenant(tenant_id), caller)
         given = self._given(override) | ({"context": checked_context(context)} if context is not None else {})
-        token = checked_key(api_key)
-        finding = await tried(self._upstream, token, self._unit_scopes)
-        try:
-            return await self._keep(tenant_id, token, given, finding)
-        except Conflict:
-            # Somebody connected the same provider account in between: now it is there to be found.
-            return await self._keep(tenant_id, token, given, finding)
+        credential = _api_key(checked_key(api_key))
+        finding = await self._tried(credential)
+        return await self._connect(tenant_id, _Proved(credential=credential, finding=finding, fields=given))
+
+    async def connect(
+        self, tenant_id: str, credential: Credential, *, context: Mapping[str, Any], also: Also
+    ) -> IntegratedAccount:
+        """Keep a provider account for a tenant, by a credential of any kind, as `connect_api_key` does.
+
+        `context` is laid over that of a connection that is there already. What `also` raises undoes everything.
+        """
+        finding = await self._tried(credential)
+        proved = _Proved(credential=credential, finding=finding, adds=context, also=also)
+        return await self._connect(tenant_id, proved)
+
+    async def reconnect(
+        self, account_id: str, credential: Credential, *, context: Mapping[str, Any], also: Also
+    ) -> IntegratedAccount:
+        """Give the account a credential of any kind: its id and history stay. Conflict as `replace_credentials`."""
+        account = await self._managed(account_id, None)
+        finding = await self._tried(credential)
+        _refuse_other_identity(account, finding)
+        return await self._renew(account, _Proved(credential=credential, finding=finding, adds=context, also=also))
 
     async def get(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
         """AccountNotFound, or WrongAccount for an account token that belongs to another."""
@@ -149,8 +180,7 @@ class Accounts:
         if is_blocked is not None:
             fields["is_blocked"] = is_blocked
         if context is not None:
-            merged = {**account.context, **context}
-            fields["context"] = checked_context({key: value for key, value in merged.items() if value is not None})
+            fields["context"] = merged_context(account.context, context)
         return await self._updated(account_id, **fields) if fields else account
 
     async def replace_credentials(
@@ -158,10 +188,10 @@ class Accounts:
     ) -> IntegratedAccount:
         """Give the account another key of the same provider account; Conflict unless it is shown to be that."""
         account = await self._managed(account_id, caller)
-        token = checked_key(api_key)
-        finding = await tried(self._upstream, token, self._unit_scopes)
+        credential = _api_key(checked_key(api_key))
+        finding = await self._tried(credential)
         _refuse_other_identity(account, finding)
-        return await self._renew(account_id, token, finding)
+        return await self._renew(account, _Proved(credential=credential, finding=finding))
 
     async def refresh_credentials(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
         """Try the kept credential again: the account becomes active with what was found, or NeedsReauth is raised."""
@@ -184,14 +214,22 @@ class Accounts:
         return account or await self.get(account_id, caller)  # another credential came in between
 
     async def remove(self, account_id: str, caller: Caller | None = None) -> Mapping[str, Any]:
-        """Delete the account with its credential and tokens: its id, and how many rows of what went with it."""
-        await self._managed(account_id, caller)
+        """Take the grant back at the provider, then delete everything about the account.
+
+        Its id, how many rows of what went with it, `revoked_at_provider` and, unless that is true, `reason`.
+        The provider comes first: where the rest breaks off, the account is still there to be removed again.
+        """
+        account = await self._managed(account_id, caller)
+        withdrawal = await taken_back(
+            account, store=self._store, vault=self._vault, upstream=self._upstream, oauth=self._oauth
+        )
         counts = await self._store.remove(account_id)
         self._forget(account_id)
         if counts is None:
             raise AccountNotFound
-        _log.info("account_removed", integrated_account_id=account_id, **counts)
-        return {"id": account_id, **counts}
+        told = withdrawal.told()
+        _log.info("account_removed", integrated_account_id=account_id, **counts, **told)
+        return {"id": account_id, **counts, **told}
 
     async def open(self, account_id: str, caller: Caller | None = None) -> BoundClient:
         """The provider as this account: the only way to a plaintext credential.
@@ -210,33 +248,13 @@ class Accounts:
 
     async def rotate_keys(self) -> KeyRotation:
         """Reseal every credential with the first key. May be broken off and begun again at any point."""
-        resealed, current, lost = 0, 0, list[str]()
-        async for account_id, sealed in self._store.iterate_sealed():
-            if not self._vault.needs_reseal(sealed):
-                current += 1
-            elif await self._reseal(account_id, sealed):
-                resealed += 1
-            else:
-                lost.append(account_id)
-        _log.info("keys_rotated", resealed=resealed, current=current, lost=lost)
-        return KeyRotation(resealed=resealed, current=current, lost=tuple(lost))
+        rotation = await rotated(self._vault, self._store, about=about, reread=self._store.credential)
+        _log.info("keys_rotated", resealed=rotation.resealed, current=rotation.current, lost=rotation.lost)
+        return rotation
 
     async def lost_keys(self) -> tuple[str, ...]:
         """The integrated accounts whose credential was sealed with a key that is no longer there."""
         return tuple([id_ async for id_, sealed in self._store.iterate_sealed() if not self._vault.can_open(sealed)])
-
-    async def _reseal(self, account_id: str, sealed: bytes) -> bool:
-        """False where no key opens it; a credential replaced meanwhile is tried again as it then is."""
-        stored: bytes | None = sealed
-        while stored is not None and self._vault.needs_reseal(stored):
-            try:
-                fresh = self._vault.reseal(stored, about=about(account_id))
-            except KeyLost:
-                return False
-            if await self._store.reseal(account_id, old=stored, new=fresh):
-                return True
-            stored = await self._store.credential(account_id)
-        return True
 
     def _given(self, override: Override) -> dict[str, Any]:
         """The override as a field to set, once it is found good; nothing where none was given."""
@@ -246,34 +264,33 @@ class Accounts:
             self._check_override(override)
         return {"unified_model_override": override or None}
 
-    async def _keep(
-        self, tenant_id: str, token: Secret, given: Mapping[str, Any], finding: Finding
-    ) -> IntegratedAccount:
-        known = await self._store.find(tenant_id, finding.identity.id) if finding.identity else None
+    async def _tried(self, credential: Credential) -> Finding:
+        return await tried(self._upstream, credential.access_token, self._unit_scopes)
+
+    async def _connect(self, tenant_id: str, proved: _Proved) -> IntegratedAccount:
+        try:
+            return await self._keep(tenant_id, proved)
+        except Conflict:
+            # Somebody connected the same provider account in between: now it is there to be found.
+            return await self._keep(tenant_id, proved)
+
+    async def _keep(self, tenant_id: str, proved: _Proved) -> IntegratedAccount:
+        identity = proved.finding.identity
+        known = await self._store.find(tenant_id, identity.id) if identity else None
         if known is not None:
-            return await self._renew(known.id, token, finding, **given)
-        account = self._new(tenant_id, given, finding)
-        await self._store.add(account, seal(self._vault, account.id, _api_key(token)))
+            return await self._renew(known, proved)
+        now = self._now()
+        account = IntegratedAccount(
+            id=str(uuid4()), tenant_id=tenant_id, created_at=now, updated_at=now, **proved.of(None)
+        )
+        await self._store.add(account, seal(self._vault, account.id, proved.credential), also=proved.also)
         _log.info("account_connected", integrated_account_id=account.id, missing_units=sorted(account.missing_scopes))
         return account
 
-    def _new(self, tenant_id: str, given: Mapping[str, Any], finding: Finding) -> IntegratedAccount:
-        now = self._now()
-        return IntegratedAccount(
-            id=str(uuid4()),
-            tenant_id=tenant_id,
-            status="active",
-            authentication_method="api_key",
-            created_at=now,
-            updated_at=now,
-            **given,
-            **finding.fields(),
-        )
-
-    async def _renew(self, account_id: str, token: Secret, finding: Finding, **fields: Any) -> IntegratedAccount:
-        fields |= finding.fields() | {"status": "active", "last_error": None, "authentication_method": "api_key"}
-        account = await self._updated(account_id, sealed=seal(self._vault, account_id, _api_key(token)), **fields)
-        _log.info("account_reconnected", integrated_account_id=account_id)
+    async def _renew(self, known: IntegratedAccount, proved: _Proved) -> IntegratedAccount:
+        sealed = seal(self._vault, known.id, proved.credential)
+        account = await self._updated(known.id, sealed=sealed, also=proved.also, **proved.of(known))
+        _log.info("account_reconnected", integrated_account_id=known.id)
         return account
 
     async def _read(self, account_id: str) -> IntegratedAccount | None:

@@ -1,6 +1,6 @@
 """Integrated accounts and their sealed credentials: two tables that change together."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapter.errors import Conflict
 from adapter.models import ErrorNote, IntegratedAccount, ProviderIdentity
 from adapter.storage.database import Database
-from adapter.storage.tables import ACCOUNTS, CREDENTIALS, DIRECTORIES, TOKENS, UNITS, fields_of
+from adapter.storage.tables import (
+    ACCOUNTS,
+    CONNECT_SESSIONS,
+    CREDENTIALS,
+    DIRECTORIES,
+    LINK_TOKENS,
+    TOKENS,
+    UNITS,
+    fields_of,
+)
 
 _BATCH = 500
+
+Also = Callable[[AsyncConnection, str], Awaitable[None]]
+"""A further step of the transaction that keeps an account, given its id: what it raises undoes everything."""
 
 
 class AccountStore:
@@ -22,7 +34,7 @@ class AccountStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, account: IntegratedAccount, sealed: bytes) -> None:
+    async def add(self, account: IntegratedAccount, sealed: bytes, *, also: Also | None = None) -> None:
         """Keep the account together with its credential, or neither; Conflict if its tenant has this identity."""
         async with self._database.write() as connection:
             try:
@@ -32,6 +44,8 @@ class AccountStore:
             await connection.execute(
                 CREDENTIALS.insert().values(account_id=account.id, sealed=sealed, updated_at=account.created_at)
             )
+            if also is not None:
+                await also(connection, account.id)
 
     async def get(self, account_id: str) -> IntegratedAccount | None:
         async with self._database.read() as connection:
@@ -57,7 +71,13 @@ class AccountStore:
             return [_account(row) for row in await connection.execute(query)]
 
     async def update(
-        self, account_id: str, *, sealed: bytes | None = None, only_if: bytes | None = None, **fields: Any
+        self,
+        account_id: str,
+        *,
+        sealed: bytes | None = None,
+        only_if: bytes | None = None,
+        also: Also | None = None,
+        **fields: Any,
     ) -> IntegratedAccount | None:
         """Set `fields` of the account and, with `sealed`, its credential, in one step; the account as it then is.
 
@@ -77,6 +97,8 @@ class AccountStore:
                 return None
             if sealed is not None:
                 await _replace(connection, account_id, sealed, now)
+            if also is not None:
+                await also(connection, account_id)
             return await _get(connection, account_id)
 
     async def remove(self, account_id: str) -> Mapping[str, int] | None:
@@ -85,8 +107,8 @@ class AccountStore:
             # The account first, as whoever keeps its units does: the other way round they could wait for each other.
             await connection.execute(sa.select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
             counts = {
-                table.name: (await connection.execute(table.delete().where(table.c.account_id == account_id))).rowcount
-                for table in (CREDENTIALS, TOKENS, UNITS, DIRECTORIES)
+                table.name: (await connection.execute(table.delete().where(which))).rowcount
+                for table, which in _all_about(account_id)
             }
             gone = await connection.execute(ACCOUNTS.delete().where(ACCOUNTS.c.id == account_id))
             return counts if gone.rowcount else None
@@ -119,6 +141,18 @@ class AccountStore:
 
 
 _TAKEN = "This tenant has another integrated account for the same provider account."
+
+
+def _all_about(account_id: str) -> list[tuple[sa.Table, sa.ColumnElement[bool]]]:
+    """What goes with an account, in the order in which it can: the links that led or lead to it among them."""
+    mine = (LINK_TOKENS.c.account_id == account_id) | (LINK_TOKENS.c.account_result == account_id)
+    links = sa.select(LINK_TOKENS.c.id).where(mine)
+    whole = (CREDENTIALS, TOKENS, UNITS, DIRECTORIES)
+    return [
+        *((table, table.c.account_id == account_id) for table in whole),
+        (CONNECT_SESSIONS, CONNECT_SESSIONS.c.link_id.in_(links)),
+        (LINK_TOKENS, mine),
+    ]
 
 
 def _holders(sealed: bytes) -> sa.Select[tuple[str]]:

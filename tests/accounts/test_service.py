@@ -552,12 +552,14 @@ def test_accounts_give_no_other_way_to_a_credential() -> None:
     public = {name for name in vars(Accounts) if not name.startswith("_")}
 
     assert public == {
+        "connect",
         "connect_api_key",
         "get",
         "list",
         "lost_keys",
         "open",
         "patch",
+        "reconnect",
         "refresh_credentials",
         "remove",
         "replace_credentials",

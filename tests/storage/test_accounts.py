@@ -147,7 +147,8 @@ async def test_removing_takes_everything_and_counts_it(store: AccountStore, data
     for name in ("a", "a", "b"):
         await tokens.add(an_account_token(account_id=name), uuid4().bytes)
 
-    assert await store.remove("a") == {"credentials": 1, "tokens": 2, "units": 0, "directories": 0}
+    counts = {"credentials": 1, "tokens": 2, "units": 0, "directories": 0, "connect_sessions": 0, "link_tokens": 0}
+    assert await store.remove("a") == counts
 
     assert await store.get("a") is None
     assert await store.credential("a") is None
