@@ -34,8 +34,9 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
-from adapter.web import capabilities, docs, graph, health, raw, unified
+from adapter.web import capabilities, connect, docs, graph, health, links, raw, unified
 from adapter.web import directory as directory_door
+from adapter.web.connect_words import load_words
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
 from adapter.web.openapi import document
@@ -220,6 +221,8 @@ def _edge(house: House) -> ASGIApp:
             cursors=house.cursors,
             watcher=_Gatherer(house),
         ),
+        *links.routes(connecting=house.connecting, public_url=house.settings.public_url),
+        *_connect_page(house),
         *directory_door.routes(directory=house.directory, accounts=house.accounts, cursors=house.cursors),
         *capabilities.routes(model=house.model, provider=house.provider, accounts=house.accounts),
         *docs.routes(document.compose(document.parts(model=house.model, provider=house.provider))),
@@ -235,6 +238,21 @@ def _edge(house: House) -> ASGIApp:
         max_body=limits.max_body_bytes,
         max_query=limits.max_query_bytes,
         max_headers=limits.max_header_bytes,
+        trusted_hops=limits.trusted_hops,
+    )
+
+
+def _connect_page(house: House) -> list[BaseRoute]:
+    settings, provider = house.settings, house.provider
+    return connect.routes(
+        connecting=house.connecting,
+        accounts=house.accounts,
+        provider=provider,
+        words=load_words(mapping_dirs(settings), PROVIDER),
+        unit_scopes={name: unit.scopes for name, unit in house.model.units.items()},
+        public_url=settings.public_url,
+        auth_url=settings.heroku_auth_url or provider.auth_url,
+        watcher=_Gatherer(house),
     )
 
 

@@ -1,4 +1,4 @@
-"""The connect pages as HTML, and the three files that they are made with. What stands on them is decided by `connect`."""
+"""The connect pages as HTML, and the three files that they are made with. `connect` decides what stands on them."""
 
 from hashlib import sha256
 from importlib.resources import files

@@ -86,10 +86,6 @@ class Words(_Declared, frozen=True, kw_only=True):
         """What may be changed with these scopes of the provider's."""
         return [entry.text for entry in self.writes if set(entry.scopes) & set(scopes)]
 
-    def problem(self, *codes: str | None) -> Problem | None:
-        """The words for the first of these codes that there are words for."""
-        return next((self.problems[code] for code in codes if code in self.problems), None)
-
 
 def load_words(directories: Sequence[Path] | None, provider: str) -> Words:
     """The file of each directory laid over one another; DeclarationError where there is none, or it can't be used."""

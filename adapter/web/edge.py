@@ -28,6 +28,7 @@ from adapter.errors import (
 from adapter.web.answers import error_answer, wants_problem
 from adapter.web.auth import Authenticated, Authenticator
 from adapter.web.doors import door_of
+from adapter.web.forwarded import Forwarded
 from adapter.web.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{7,127}")
@@ -53,13 +54,15 @@ def edged(
     max_body: int = 10 * 1024 * 1024,
     max_query: int = 16 * 1024,
     max_headers: int = 32 * 1024,
+    trusted_hops: int = 0,
 ) -> ASGIApp:
     """`app` (a router) inside all the layers. Sizes in bytes; `remote_ids(status)` is the provider's error id, which
-    the root door's errors carry too.
+    the root door's errors carry too. `trusted_hops` proxies in front are believed.
     """
     inner = Authenticated(Housed(app), tokens, own_origins)
     limited = Limited(inner, max_body=max_body, max_query=max_query, max_headers=max_headers)
-    return Observed(Shaped(limited, remote_ids), metrics)
+    # Outside all else, so that nothing within sees anything but the request as it came from the world.
+    return Forwarded(Observed(Shaped(limited, remote_ids), metrics), trusted_hops)
 
 
 class Observed:

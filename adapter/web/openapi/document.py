@@ -6,7 +6,7 @@ import adapter
 from adapter.mapping.model import Model
 from adapter.models import Scope
 from adapter.web.accounts import Named
-from adapter.web.openapi import accounts, capabilities, directory, errors, graph, raw, status, system
+from adapter.web.openapi import accounts, capabilities, connecting, directory, errors, graph, raw, status, system
 from adapter.web.openapi.parts import ACCOUNT_TOKEN, API_TOKEN, BASIC_TOKEN, Part, Schema
 
 SCOPES: Mapping[Scope, str] = {
@@ -25,6 +25,7 @@ def parts(*, model: Model, provider: Named) -> list[Part]:
         graph.part(),
         status.part(),
         accounts.part(provider),
+        connecting.part(),
         capabilities.part(provider),
         raw.part(),
         system.part(),

@@ -1,0 +1,208 @@
+"""`/connect-account…`: the page on which a customer connects their account of the provider's.
+
+Everything works by forms and redirects; a script only tells the page that opened a popup. Whatever goes wrong is a page
+too, never JSON. Behind it stands `Connecting`, which decides.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from adapter.accounts.connecting import Connecting, Session
+from adapter.errors import AdapterError, Forbidden, Gone, LinkInvalid, OAuthDenied
+from adapter.models import IntegratedAccount, Secret
+from adapter.web.accounts import Watcher
+from adapter.web.connect_pages import PATH, Pages
+from adapter.web.connect_views import CANCELLED, DENIED, NO_KEY, Declared, Views
+from adapter.web.connect_wire import Wire, form_of
+from adapter.web.connect_words import Words
+
+Handler = Callable[[Request], Awaitable[Response]]
+_MAX_LINK_TOKEN = 512
+
+
+class Accounts(Protocol):
+    """What this door needs of the accounts."""
+
+    async def get(self, account_id: str) -> IntegratedAccount: ...
+
+
+def routes(
+    *,
+    connecting: Connecting,
+    accounts: Accounts,
+    provider: Declared,
+    words: Words,
+    unit_scopes: Mapping[str, Sequence[str]],
+    public_url: str,
+    auth_url: str,
+    watcher: Watcher | None = None,
+) -> list[BaseRoute]:
+    """The page, its ways out and back, and its files. `auth_url` is where the provider lets people sign in."""
+    pages = Pages(urlsplit(public_url).path.rstrip("/"))
+    wire = Wire(public_url=public_url, path=pages.at.base, auth_url=auth_url)
+    views = Views(provider=provider, words=words, unit_scopes=unit_scopes, auth_host=urlsplit(auth_url).netloc)
+    door = _Door(connecting, accounts, views, pages, wire, public_url.rstrip("/"), watcher)
+    return [
+        Route(PATH, door.shown(door.ask), methods=["GET"]),
+        Route(f"{PATH}/api-key", door.shown(door.api_key), methods=["POST"]),
+        Route(f"{PATH}/oauth", door.shown(door.oauth), methods=["POST"]),
+        Route(f"{PATH}/callback", door.shown(door.callback), methods=["GET"]),
+        Route(f"{PATH}/done", door.shown(door.done), methods=["GET"]),
+        Route(f"{PATH}/cancel", door.shown(door.cancel), methods=["POST"]),
+        *pages.routes,
+    ]
+
+
+class _Door:
+    def __init__(
+        self,
+        connecting: Connecting,
+        accounts: Accounts,
+        views: Views,
+        pages: Pages,
+        wire: Wire,
+        public_url: str,
+        watcher: Watcher | None,
+    ) -> None:
+        self._connecting = connecting
+        self._accounts = accounts
+        self._views = views
+        self._pages = pages
+        self._wire = wire
+        self._public_url = public_url
+        self._watcher = watcher
+
+    def shown(self, handler: Handler) -> Handler:
+        """The handler, with its errors as pages; and over TLS, where that is what PUBLIC_URL promises."""
+
+        async def answered(request: Request) -> Response:
+            if self._wire.is_secure and request.url.scheme == "http" and "x-forwarded-proto" in request.headers:
+                return self._wire.go(self._public_url + PATH)
+            try:
+                return await handler(request)
+            except AdapterError as error:
+                return self._problem(request, error)
+
+        return answered
+
+    async def ask(self, request: Request) -> Response:
+        """The page itself. A link's token is exchanged for a cookie first, so that no address keeps it."""
+        token = request.query_params.get("link_token")
+        if token is not None:
+            return await self._arrive(request, token)
+        code = request.query_params.get("problem")
+        cookie = self._wire.cookie(request)
+        if cookie is None and code is not None and self._views.knows(code):
+            return self._trouble(request, code, 400)
+        session = await self._connecting.session(self._wire.required_cookie(request))
+        if session.result is not None:
+            return self._onward("/done")
+        _refuse_consumed(session)
+        wanted = request.query_params.get("auth_format")
+        return self._ask(session, wanted=wanted, error=code if self._views.knows(code) else None)
+
+    async def api_key(self, request: Request) -> Response:
+        """The form with a key. A key that is no good leaves everything as it was, the page included."""
+        cookie, session, form = await self._submitted(request)
+        key = form.get("api_key", "").strip()
+        if not key:
+            return self._ask(session, error=NO_KEY, with_key=True, status=422)
+        try:
+            account = await self._connecting.connect_api_key(cookie, Secret(key))
+        except Gone:
+            raise
+        except AdapterError as error:
+            return self._ask(session, error=error, with_key=True, status=error.status)
+        await self._connected(account)
+        return self._onward("/done")
+
+    async def oauth(self, request: Request) -> Response:
+        """The form that leads to the provider."""
+        cookie, _, _ = await self._submitted(request)
+        return self._wire.go(await self._connecting.start_oauth(cookie))
+
+    async def callback(self, request: Request) -> Response:
+        """The provider's way back. Whatever comes of it, the next address holds nothing of this one's query."""
+        query = request.query_params
+        try:
+            _, account = await self._connecting.finish_oauth(
+                self._wire.cookie(request), state=query.get("state"), code=query.get("code"), error=query.get("error")
+            )
+        except OAuthDenied:
+            return self._onward("/done", problem=DENIED)
+        except AdapterError as error:
+            return self._onward("", problem=self._views.code_of(error))
+        await self._connected(account)
+        return self._onward("/done")
+
+    async def done(self, request: Request) -> Response:
+        """How it ended: told to the page that opened this one, or to where the link leads back to."""
+        session = await self._connecting.session(self._wire.required_cookie(request))
+        code = request.query_params.get("problem")
+        if session.result is not None:
+            values = self._views.success(session, await self._accounts.get(session.result))
+        elif code == DENIED:
+            values = self._views.failure(session, DENIED)
+        else:
+            return self._onward("")
+        return self._wire.page(self._pages.render("done", **values))
+
+    async def cancel(self, request: Request) -> Response:
+        """The end of a visit; the link can be opened again."""
+        cookie, session, _ = await self._submitted(request)
+        await self._connecting.leave(cookie)
+        values = self._views.failure(session, CANCELLED)
+        return self._wire.without_cookie(self._wire.page(self._pages.render("done", **values)))
+
+    async def _arrive(self, request: Request, token: str) -> Response:
+        if len(token) > _MAX_LINK_TOKEN:
+            raise LinkInvalid
+        cookie, _ = await self._connecting.arrive(token)
+        wanted = request.query_params.get("auth_format")
+        onward = self._onward("", **({"auth_format": wanted} if wanted in {"api_key", "oauth2"} else {}))
+        return self._wire.with_cookie(onward, cookie)
+
+    async def _submitted(self, request: Request) -> tuple[str, Session, dict[str, str]]:
+        """The cookie, the visit and the form, once it is certain that this visit's own page sent it."""
+        form = await form_of(request)
+        cookie = self._wire.required_cookie(request)
+        return cookie, await self._connecting.posted(cookie, form.get("csrf", "")), form
+
+    async def _connected(self, account: IntegratedAccount) -> None:
+        if self._watcher is not None and account.status == "active" and not account.is_blocked:
+            await self._watcher.connected(account.id)
+
+    def _ask(
+        self,
+        session: Session,
+        *,
+        wanted: str | None = None,
+        error: AdapterError | str | None = None,
+        with_key: bool = False,
+        status: int = 200,
+    ) -> Response:
+        values = self._views.ask(session, wanted=wanted, error=error, with_key=with_key)
+        return self._wire.page(self._pages.render("ask", **values), status)
+
+    def _problem(self, request: Request, error: AdapterError) -> Response:
+        return self._trouble(request, error, error.status)
+
+    def _trouble(self, request: Request, error: AdapterError | str, status: int) -> Response:
+        words = self._views.problem(error)
+        request_id = request.scope["state"]["request_id"]
+        retry = "Go back" if isinstance(error, Forbidden) else ""
+        page = self._pages.render("problem", title=words.title, text=words.text, request_id=request_id, retry=retry)
+        return self._wire.page(page, status)
+
+    def _onward(self, below: str, **query: Any) -> Response:
+        return self._wire.go(self._pages.at.base + below + (f"?{urlencode(query)}" if query else ""))
+
+
+def _refuse_consumed(session: Session) -> None:
+    if session.is_consumed:
+        raise LinkInvalid("This link was used already; go back to where you got it and ask for a new one.")
