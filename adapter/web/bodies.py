@@ -4,6 +4,7 @@ No message quotes a value: what was put into the wrong field may be a credential
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -18,9 +19,9 @@ _FIELD = re.compile(r"Object (?P<fault>missing required|contains unknown) field 
 _TYPES = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<found>[^`]*)`")
 
 
-async def body_of(request: Request, kind: type[T]) -> T:
-    """The body as `kind`; InvalidBody for anything else."""
-    raw = await request.body()
+async def body_of(request: Request, kind: type[T], *, may_be_absent: bool = False) -> T:
+    """The body as `kind`; InvalidBody for anything else. `may_be_absent`: none counts as an empty object."""
+    raw = await request.body() or (b"{}" if may_be_absent else b"")
     try:
         return msgspec.convert(_whole(msgspec.json.decode(raw)), kind)
     except msgspec.ValidationError as error:
@@ -52,11 +53,27 @@ def _fault(text: str, path: str, kind: type[msgspec.Struct]) -> tuple[str, str, 
     if match := _FIELD.match(text):
         name = f"{path}.{match['name']}" if path else match["name"]
         if match["fault"] == "missing required":
-            return name, "is missing", _expected(kind, match["name"])
-        return name, "is unknown", f"one of {', '.join(kind.__struct_fields__)}"
+            return name, "is missing", _expected(_struct_at(kind, path), match["name"])
+        return name, "is unknown", f"one of {', '.join(_struct_at(kind, path).__struct_fields__)}"
     if match := _TYPES.match(text):
         return path, f"is `{match['found']}`", f"`{match['expected']}`"
     return path, "can't be used", _expected(kind, path)
+
+
+def _struct_at(kind: type[msgspec.Struct], path: str) -> type[msgspec.Struct]:
+    """The struct that a path like `roles[0].group` leads to."""
+    for name in re.findall(r"[^.\[\]]+(?![^\[]*\])", path):
+        declared = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), None)
+        kind = next(_structs(declared), kind)
+    return kind
+
+
+def _structs(declared: Any) -> Iterator[type[msgspec.Struct]]:
+    """The structs in an annotation, however deep."""
+    if isinstance(declared, type) and issubclass(declared, msgspec.Struct):
+        yield declared
+    for part in get_args(declared):
+        yield from _structs(part)
 
 
 def _expected(kind: type[msgspec.Struct], name: str) -> str:

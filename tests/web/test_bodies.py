@@ -19,6 +19,7 @@ class _Sample(msgspec.Struct, forbid_unknown_fields=True):
     kind: Literal["a", "b"] = "a"
     inner: _Inner | None = None
     many: list[int] = []
+    several: list[_Inner | str] = []
 
 
 def _request(raw: bytes) -> Request:
@@ -35,9 +36,12 @@ async def test_a_body_becomes_a_struct() -> None:
 FAULTS = [
     ({}, "name", "is missing", "`str`"),
     ({"name": 1}, "name", "is `int`", "`str`"),
-    ({"name": "x", "size": 1}, "size", "is unknown", "one of name, kind, inner, many"),
+    ({"name": "x", "size": 1}, "size", "is unknown", "one of name, kind, inner, many, several"),
     ({"name": "x", "kind": "hunter2"}, "kind", "can't be used", "`a` or `b`"),
-    ({"name": "x", "inner": {}}, "inner.size", "is missing", "another value"),
+    ({"name": "x", "inner": {}}, "inner.size", "is missing", "`int`"),
+    ({"name": "x", "inner": {"size": 1, "colour": 2}}, "inner.colour", "is unknown", "one of size"),
+    ({"name": "x", "several": [{"size": 1}, {}]}, "several[1].size", "is missing", "`int`"),
+    ({"name": "x", "several": [{"size": 1, "colour": 2}]}, "several[0].colour", "is unknown", "one of size"),
     ({"name": "x", "inner": {"size": 1.5}}, "inner.size", "is `float`", "`int`"),
     ({"name": "x", "many": [1, "2"]}, "many[1]", "is `str`", "`int`"),
     ([], "body", "is `array`", "`object`"),
