@@ -6,65 +6,39 @@
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from adapter.mapping.expressions import Expression
 from adapter.mapping.graphs import GraphPlan
-from adapter.mapping.removals import Removal, Without
+from adapter.mapping.removals import Removal
 from adapter.mapping.schema import FieldDecl, FilterType, Method, Place
+from adapter.mapping.units import HOLE, Daily, Proof, Unit
+from adapter.mapping.writes import Writes
+
+__all__ = [
+    "GRAPH",
+    "HOLE",
+    "WRITES",
+    "Anonymous",
+    "Daily",
+    "Derivation",
+    "Filter",
+    "Inheritance",
+    "Model",
+    "Proof",
+    "Resource",
+    "Rule",
+    "Source",
+    "Unit",
+]
 
 GRAPH = "graph"
-HOLE = re.compile(r"\{([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\}")
-"""What a unit's path is filled in at: `{team.id}`."""
+WRITES = "writes"
 
 
 class _Made(msgspec.Struct, frozen=True, kw_only=True):
     pass
-
-
-class Proof(_Made, frozen=True, kw_only=True):
-    of: Expression
-    by: str
-    as_: str
-    claimed: Expression
-    actual: Expression
-    exempt_unit: str | None
-    exempt_ids: Expression | None
-
-
-class Daily(_Made, frozen=True, kw_only=True):
-    query: str
-    back: int
-    since: Expression | None
-
-
-class Unit(_Made, frozen=True, kw_only=True):
-    """One upstream list. `parent` is the name that its record on the way is known by, `lineage` all such names."""
-
-    name: str
-    get: str
-    single: bool
-    parent: str | None
-    parents: tuple[str, ...]
-    lineage: tuple[str, ...]
-    where: Expression | None
-    unless_among: tuple[str, Expression] | None
-    when_any: tuple[str, Expression] | None
-    instead_of: str | None
-    order: str | None
-    accept: str | None
-    scopes: tuple[str, ...]
-    places: Mapping[Place, Expression]
-    lists: Place | None
-    proof: Proof | None
-    daily: Daily | None
-    without: Mapping[str, Without]
-
-    def path(self, lineage: Mapping[str, Any]) -> str:
-        """The path for one chain of parent records: `/teams/<id>/members`."""
-        return HOLE.sub(lambda hole: quote(str(lineage[hole[1]][hole[2]]), safe=""), self.get)
 
 
 class Source(_Made, frozen=True, kw_only=True):
@@ -142,6 +116,7 @@ class Model(_Made, frozen=True, kw_only=True):
     resources: Mapping[str, Resource]
     removals: Mapping[str, Removal]
     graph: GraphPlan | None = None
+    writes: Writes | None = None
 
     def units_of(self, resource: Resource, *, inherited: bool = False) -> tuple[str, ...]:
         """The units whose records a resource is made of, in the order of its sources."""
