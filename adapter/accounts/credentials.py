@@ -4,51 +4,32 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
 import structlog
 
 from adapter.accounts.chores import Chores
-from adapter.errors import AccountBlocked, KeyLost, NeedsReauth, RemoteForbidden
+from adapter.accounts.refreshing import Refreshing, margin, seconds_left, spread
+from adapter.accounts.sealing import about, seal, unseal
+from adapter.errors import AccountBlocked, AdapterError, NeedsReauth, RemoteForbidden
 from adapter.models import Credential, ErrorNote, Secret
 from adapter.storage.accounts import AccountStore
 from adapter.storage.vault import Vault
 
+__all__ = ["StoredCredential", "about", "seal", "unseal"]
+
 _MAX_AGE = 4.0
 _NOTE_EVERY = 60.0
+_PATIENCE = 2.0
+"""Seconds. Who has a token that still lives waits no longer for a better one."""
 
 _log = structlog.get_logger(__name__)
 
 
-def about(account_id: str) -> str:
-    """What a sealed credential is bound to: its account's row."""
-    return f"account:{account_id}"
-
-
-def seal(vault: Vault, account_id: str, credential: Credential) -> bytes:
-    return vault.seal(msgspec.json.encode(credential, enc_hook=_reveal), about=about(account_id))
-
-
-def unseal(vault: Vault, account_id: str, sealed: bytes) -> Credential:
-    """KeyLost names the account."""
-    try:
-        plain = vault.open(sealed, about=about(account_id))
-    except KeyLost as error:
-        raise KeyLost(f"{error.message} (integrated account {account_id})") from None
-    return msgspec.json.decode(plain, type=Credential, dec_hook=lambda _type, value: Secret(value))
-
-
-def _reveal(value: Any) -> str:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise TypeError(type(value).__name__)
-
-
 class StoredCredential:
-    """An account's kept credential, opened when it is needed and reread after a few seconds.
+    """An account's kept credential, opened when it is needed, reread after a few seconds, and fresh if it can be.
 
-    `on_change` is told when the account's row was changed from here.
+    `on_change` is told when the account's row was changed from here. Without `refreshing` a credential is used as it
+    is, until the provider refuses it.
     """
 
     def __init__(
@@ -59,44 +40,57 @@ class StoredCredential:
         vault: Vault,
         chores: Chores,
         on_change: Callable[[str], None],
+        refreshing: Refreshing | None = None,
         timer: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._id = account_id
         self._store = store
         self._vault = vault
         self._chores = chores
         self._on_change = on_change
+        self._refreshing = refreshing
         self._timer = timer
+        self._now = now
+        self._spread = spread()
         self._held: Secret | None = None
         self._held_until = 0.0
         self._reading = asyncio.Lock()
-        self._refused: Secret | None = None
         self._noted: tuple[str, tuple[str, ...]] | None = None
         self._noted_until = 0.0
 
     async def token(self) -> Secret:
-        """What to send; KeyLost where it can't be opened, NeedsReauth where there is none, AccountBlocked."""
+        """What to send; KeyLost where it can't be opened, NeedsReauth where there is none, AccountBlocked.
+
+        Where it has lapsed and can't be refreshed: whatever keeps the provider from answering, as `renew`.
+        """
         if self._held is not None and self._timer() < self._held_until:
             return self._held
         async with self._reading:  # when it lapses under load, it is read once
-            if self._held is None or self._timer() >= self._held_until:
-                self._held = await self._open_to_use()
-                self._held_until = self._timer() + _MAX_AGE
-            return self._held
+            if self._held is not None and self._timer() < self._held_until:
+                return self._held
+            kept = await self._open_to_use()
+            if self._refreshing is not None and kept.refresh_token is not None and self._is_due(kept):
+                kept = await self._freshened(self._refreshing, kept)
+            return self._hold(kept)
 
     async def renew(self, rejected: Secret) -> Secret | None:
-        """Another credential than the rejected one, if somebody has replaced it meanwhile; an API key can't do more."""
-        _, stored = await self._read()
-        self._refused = stored
-        if stored == rejected:
-            return None
-        self._held, self._held_until = stored, self._timer() + _MAX_AGE
-        return stored
+        """Another credential than the rejected one: somebody else's, or refreshed; None where neither can be had.
 
-    async def rejected(self) -> None:
+        NeedsReauth where the provider refuses to refresh it, and the account is marked so. UpstreamFailure,
+        RemoteRateLimited or StorageUnavailable where it could not be asked: then nothing is known of the account.
+        """
+        _, kept = await self._read()
+        if kept.access_token == rejected:
+            if self._refreshing is None or kept.refresh_token is None:
+                return None
+            kept = await self._refreshing.fresh(self._id, lambda found: found.access_token == rejected)
+        return self._hold(kept)
+
+    async def rejected(self, token: Secret) -> None:
         """The provider's last word: the account needs a new credential, unless it has got one in this moment."""
-        sealed, stored = await self._read()
-        if stored != (self._refused or self._held):
+        sealed, kept = await self._read()
+        if kept.access_token != token:
             return
         note = ErrorNote(code="needs_reauth", message=NeedsReauth().message, at=datetime.now(UTC))
         if await self._store.update(self._id, only_if=sealed, status="needs_reauth", last_error=note):
@@ -116,18 +110,41 @@ class StoredCredential:
         await self._store.update(self._id, last_forbidden_error=note)
         self._on_change(self._id)
 
-    async def _open_to_use(self) -> Secret:
+    async def _open_to_use(self) -> Credential:
         # Whoever was let in before the account was blocked, like a gather under way, ends here.
         account = await self._store.get(self._id)
         if account is not None and account.is_blocked:
             raise AccountBlocked
         return (await self._read())[1]
 
-    async def _read(self) -> tuple[bytes, Secret]:
+    async def _read(self) -> tuple[bytes, Credential]:
         sealed = await self._store.credential(self._id)
         if sealed is None:
             raise NeedsReauth
-        return sealed, unseal(self._vault, self._id, sealed).access_token
+        return sealed, unseal(self._vault, self._id, sealed)
+
+    async def _freshened(self, refreshing: Refreshing, kept: Credential) -> Credential:
+        """The credential refreshed; as it is, if that takes long or fails while it still lives."""
+        lives = seconds_left(kept, self._now()) > 0
+        try:
+            return await refreshing.fresh(self._id, self._is_due, patience=_PATIENCE if lives else None)
+        except (AdapterError, TimeoutError):
+            if not lives:
+                raise
+            return kept
+
+    def _is_due(self, credential: Credential) -> bool:
+        return self._seconds_until_due(credential) <= 0
+
+    def _seconds_until_due(self, credential: Credential) -> float:
+        return seconds_left(credential, self._now()) - margin(credential) * self._spread
+
+    def _hold(self, credential: Credential) -> Secret:
+        """Until it is to be read again: sooner where it becomes due, or else lapses, before that."""
+        ends = (self._seconds_until_due(credential), seconds_left(credential, self._now()), _MAX_AGE)
+        self._held_until = self._timer() + min(_MAX_AGE, next(seconds for seconds in ends if seconds > 0))
+        self._held = credential.access_token
+        return self._held
 
 
 def _note(error: RemoteForbidden) -> ErrorNote:

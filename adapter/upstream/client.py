@@ -234,16 +234,18 @@ class BoundClient:
         return await retrying(self._attempt, request, slot)
 
     async def _attempt(self, request: httpx.Request, slot: Any) -> Reply:
+        await self._source.token()  # who waits for a fresh one meanwhile takes no slot from the others
         async with slot():
             token = await self._source.token()
             reply = await self._exchange(request, token)
             if reply.status == 401:
                 renewed = await self._source.renew(token)
                 if renewed is not None:
-                    reply = await self._exchange(request, renewed)
+                    token = renewed
+                    reply = await self._exchange(request, token)
         if reply.status == 304 or 200 <= reply.status < 300:
             return reply
-        raise await self._refusal(reply)
+        raise await self._refusal(reply, token)
 
     async def _exchange(self, request: httpx.Request, token: Secret) -> Reply:
         request.headers["authorization"] = f"Bearer {token.reveal()}"
@@ -255,7 +257,7 @@ class BoundClient:
         self._lane.budget.observe(response.headers)
         return Reply(response.status_code, response.headers, response.content)
 
-    async def _refusal(self, reply: Reply) -> AdapterError:
+    async def _refusal(self, reply: Reply, token: Secret) -> AdapterError:
         """The error for an answer that is none, after telling the credential's keeper what concerns him."""
         if reply.status < 400:
             nonsense = UpstreamNonsense(f"The provider answered {reply.status}, which leads nowhere here.")
@@ -263,7 +265,7 @@ class BoundClient:
             return nonsense
         error = remote_error(self._client.provider, reply.status, reply.headers, reply.body)
         if isinstance(error, RemoteUnauthorized):
-            await self._source.rejected()
+            await self._source.rejected(token)
         elif isinstance(error, RemoteForbidden):
             await self._source.forbidden(error)
         elif isinstance(error, RemoteRateLimited):

@@ -13,10 +13,10 @@ class CredentialSource(Protocol):
         """The credential to send."""
 
     async def renew(self, rejected: Secret) -> Secret | None:
-        """Another one in place of `rejected`, if there is one."""
+        """Another one in place of `rejected`, if there is one; raises where that can't be found out."""
 
-    async def rejected(self) -> None:
-        """No credential was accepted, renewed or not."""
+    async def rejected(self, token: Secret) -> None:
+        """No credential was accepted, renewed or not; `token` was the last."""
 
     async def forbidden(self, error: RemoteForbidden) -> None:
         """The credential was accepted, but may not do what was asked."""
@@ -34,7 +34,7 @@ class FixedCredential:
     async def renew(self, rejected: Secret) -> Secret | None:  # noqa: ARG002  # there is only the one
         return None
 
-    async def rejected(self) -> None:
+    async def rejected(self, token: Secret) -> None:
         """Nobody to tell: the caller sees the error."""
 
     async def forbidden(self, error: RemoteForbidden) -> None:

@@ -92,6 +92,7 @@ class Exchange:
 
     async def __aenter__(self) -> StreamedReply:
         lane = self._lane
+        await self._source.token()  # who waits for a fresh one meanwhile takes no slot from the others
         if not lane.take():
             await lane.acquire()
         try:
@@ -145,9 +146,10 @@ class Exchange:
                     headers={"retry-after": "1"},
                 )
             await self._leave()
-            reply = await self._ask(renewed)
+            token = renewed
+            reply = await self._ask(token)
         if reply.status == 401:
-            await self._source.rejected()
+            await self._source.rejected(token)
         return reply
 
     async def _refused(self, reply: StreamedReply) -> None:

@@ -102,25 +102,26 @@ async def test_a_rejected_key_is_renewed_only_by_another(kept: Kept) -> None:
 
 
 async def test_a_rejection_marks_the_account(kept: Kept) -> None:
-    await kept.source.renew(await kept.source.token())
-    await kept.source.rejected()
+    token = await kept.source.token()
+    await kept.source.renew(token)
+    await kept.source.rejected(token)
 
     assert await kept.status() == "needs_reauth"
     assert kept.changed == ["a"]
 
 
 async def test_a_rejection_of_a_body_that_was_not_sent_again_marks_it_too(kept: Kept) -> None:
-    await kept.source.token()
-    await kept.source.rejected()
+    await kept.source.rejected(await kept.source.token())
 
     assert await kept.status() == "needs_reauth"
 
 
 async def test_a_late_rejection_does_not_mark_a_newer_credential(kept: Kept) -> None:
-    await kept.source.renew(await kept.source.token())
+    token = await kept.source.token()
+    await kept.source.renew(token)
     await kept.put("fake-2")
 
-    await kept.source.rejected()
+    await kept.source.rejected(token)
 
     assert await kept.status() == "active"
     assert kept.changed == []

@@ -49,7 +49,7 @@ class Source:
         self.tokens = later
         return Secret(later[0])
 
-    async def rejected(self) -> None:
+    async def rejected(self, token: Secret) -> None:  # noqa: ARG002  # the last one, whichever
         self.was_rejected += 1
 
     async def forbidden(self, error: RemoteForbidden) -> None:
