@@ -28,6 +28,7 @@ from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
 from adapter.storage.links import LinkStore
+from adapter.storage.renewals import Renewals
 from adapter.storage.tokens import TokenStore
 from adapter.storage.units import UnitStore
 from adapter.storage.vault import Vault, load_vault
@@ -88,12 +89,14 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         chores = Chores()
         stack.push_async_callback(chores.finish)
         oauth = oauth_client(settings, upstream)
+        account_store = AccountStore(database)
         accounts = Accounts(
-            store=AccountStore(database),
+            store=account_store,
             vault=vault,
             upstream=upstream,
             chores=chores,
             oauth=oauth,
+            renewals=Renewals(database, account_store),
             unit_scopes={name: unit.scopes for name, unit in model.units.items()},
             check_override=lambda given: checked_override(model, given),
         )

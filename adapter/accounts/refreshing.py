@@ -16,7 +16,14 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from adapter.accounts.chores import Chores
 from adapter.accounts.sealing import seal, unseal
-from adapter.errors import AdapterError, NeedsReauth, OAuthFailed, RemoteRateLimited, StorageUnavailable
+from adapter.errors import (
+    AdapterError,
+    NeedsReauth,
+    OAuthFailed,
+    RemoteRateLimited,
+    StorageUnavailable,
+    UpstreamFailure,
+)
 from adapter.models import Credential, ErrorNote
 from adapter.storage.accounts import AccountStore
 from adapter.storage.renewals import Renewals
@@ -122,6 +129,8 @@ class Refreshing:
         try:
             credential = await self._renewed(account_id, stale)
         except AdapterError as error:
+            if isinstance(error, UpstreamFailure):
+                error.was_sent = False  # of what waits for the credential, nothing
             self._cool_down(account_id, error)
             raise
         self._failures.pop(account_id, None)

@@ -19,6 +19,7 @@ from adapter.accounts.checks import checked_context, checked_key, checked_tenant
 from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
 from adapter.accounts.leaving import Grants, taken_back
+from adapter.accounts.refreshing import Refreshing
 from adapter.accounts.rotation import KeyRotation, rotated
 from adapter.accounts.trial import Finding, UnitScopes, tried
 from adapter.errors import (
@@ -32,6 +33,7 @@ from adapter.errors import (
 )
 from adapter.models import AccountStatus, Caller, Credential, ErrorNote, IntegratedAccount, Secret
 from adapter.storage.accounts import AccountStore, Also
+from adapter.storage.renewals import Renewals
 from adapter.storage.vault import Vault
 from adapter.upstream.client import BoundClient, UpstreamClient
 
@@ -77,13 +79,14 @@ class Accounts:
         upstream: UpstreamClient,
         chores: Chores,
         oauth: Grants | None = None,
+        renewals: Renewals | None = None,
         unit_scopes: UnitScopes | None = None,
         check_override: Callable[[Mapping[str, Any]], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`unit_scopes` tells which of the provider's scopes each unit needs; `chores` is finished at shutdown.
 
-        `oauth` takes grants back, None where no client is configured.
+        `oauth` renews grants and takes them back, None where no client is configured; renewing needs `renewals`.
         `check_override` refuses, by InvalidBody, what can't be an account's own mapping.
         """
         self._store = store
@@ -96,6 +99,16 @@ class Accounts:
         self._now = now
         self._rows: ShortCache[IntegratedAccount] = ShortCache(_ROWS)
         self._clients: LRUCache[str, BoundClient] = LRUCache(_CLIENTS)
+        self._refreshing: Refreshing | None = None
+        if oauth is not None and renewals is not None:
+            self._refreshing = Refreshing(
+                refresh=oauth.refresh,
+                renewals=renewals,
+                store=store,
+                vault=vault,
+                chores=chores,
+                on_change=self._forget_row,
+            )
 
     async def connect_api_key(
         self,
@@ -194,14 +207,18 @@ class Accounts:
         return await self._renew(account, _Proved(credential=credential, finding=finding))
 
     async def refresh_credentials(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
-        """Try the kept credential again: the account becomes active with what was found, or NeedsReauth is raised."""
+        """Refresh what can be, and try it: the account becomes active with what was found, or NeedsReauth is raised.
+
+        UpstreamFailure or RemoteRateLimited where the provider can't be asked: then nothing is changed.
+        """
         await self._managed(account_id, caller)
-        sealed = await self._store.credential(account_id)
-        if sealed is None:
-            raise AccountNotFound
-        token = unseal(self._vault, account_id, sealed).access_token
+        sealed, credential = await self._kept(account_id)
+        if self._refreshing is not None and credential.refresh_token is not None:
+            former = credential.access_token
+            await self._refreshing.fresh(account_id, lambda found: found.access_token == former, insist=True)
+            sealed, credential = await self._kept(account_id)
         try:
-            finding = await tried(self._upstream, token, self._unit_scopes)
+            finding = await tried(self._upstream, credential.access_token, self._unit_scopes)
         except InvalidCredential:
             note = ErrorNote(code=NeedsReauth.code, message=NeedsReauth().message, at=self._now())
             await self._store.update(account_id, only_if=sealed, status="needs_reauth", last_error=note)
@@ -297,6 +314,12 @@ class Accounts:
         # PostgreSQL can't even be asked for a NUL; no id of ours holds anything of the kind.
         return await self._store.get(account_id) if account_id.isprintable() else None
 
+    async def _kept(self, account_id: str) -> tuple[bytes, Credential]:
+        sealed = await self._store.credential(account_id)
+        if sealed is None:
+            raise AccountNotFound
+        return sealed, unseal(self._vault, account_id, sealed)
+
     async def _managed(self, account_id: str, caller: Caller | None) -> IntegratedAccount:
         """The account as it stands in the store, for somebody who may change it."""
         _refuse_account_token(caller)
@@ -317,7 +340,12 @@ class Accounts:
         client = self._clients.get(account.id)
         if client is None or client.account_key != key:
             source = StoredCredential(
-                account.id, store=self._store, vault=self._vault, chores=self._chores, on_change=self._forget_row
+                account.id,
+                store=self._store,
+                vault=self._vault,
+                chores=self._chores,
+                on_change=self._forget_row,
+                refreshing=self._refreshing,
             )
             client = self._upstream.bind(source, account_key=key)
             self._clients[account.id] = client
