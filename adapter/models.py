@@ -88,6 +88,8 @@ class IntegratedAccount(msgspec.Struct, frozen=True, kw_only=True):
     last_error: ErrorNote | None = None
     last_forbidden_error: ErrorNote | None = None
     unified_model_override: Mapping[str, Any] | None = None
+    allow_admin_grants: bool = False
+    """Whether callers may make people administrators through this connection."""
     created_at: Moment
     updated_at: Moment
 

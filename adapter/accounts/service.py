@@ -182,16 +182,18 @@ class Accounts:
         is_blocked: bool | None = None,
         context: Mapping[str, Any] | None = None,
         override: Override = UNSET,
+        allow_admin_grants: bool | None = None,
         caller: Caller | None = None,
     ) -> IntegratedAccount:
         """Block or unblock, and merge into the context: a word with null is taken out, one not named stays.
 
-        `override` takes the place of the account's own mapping; None removes it.
+        `override` takes the place of the account's own mapping; None removes it. `allow_admin_grants` lets callers
+        make administrators of people, or not.
         """
         account = await self._managed(account_id, caller)
         fields = self._given(override)
-        if is_blocked is not None:
-            fields["is_blocked"] = is_blocked
+        flags = {"is_blocked": is_blocked, "allow_admin_grants": allow_admin_grants}
+        fields |= {name: flag for name, flag in flags.items() if flag is not None}
         if context is not None:
             fields["context"] = merged_context(account.context, context)
         return await self._updated(account_id, **fields) if fields else account

@@ -16,7 +16,11 @@ from adapter.storage.tables import (
     CONNECT_SESSIONS,
     CREDENTIALS,
     DIRECTORIES,
+    IDEMPOTENCY_KEYS,
     LINK_TOKENS,
+    OPERATION_EVENTS,
+    OPERATION_STEPS,
+    OPERATIONS,
     TOKENS,
     UNITS,
     fields_of,
@@ -147,7 +151,8 @@ def _all_about(account_id: str) -> list[tuple[sa.Table, sa.ColumnElement[bool]]]
     """What goes with an account, in the order in which it can: the links that led or lead to it among them."""
     mine = (LINK_TOKENS.c.account_id == account_id) | (LINK_TOKENS.c.account_result == account_id)
     links = sa.select(LINK_TOKENS.c.id).where(mine)
-    whole = (CREDENTIALS, TOKENS, UNITS, DIRECTORIES)
+    history = (IDEMPOTENCY_KEYS, OPERATION_EVENTS, OPERATION_STEPS, OPERATIONS)
+    whole = (CREDENTIALS, TOKENS, UNITS, DIRECTORIES, *history)
     return [
         *((table, table.c.account_id == account_id) for table in whole),
         (CONNECT_SESSIONS, CONNECT_SESSIONS.c.link_id.in_(links)),

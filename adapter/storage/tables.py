@@ -57,6 +57,7 @@ ACCOUNTS = sa.Table(
     sa.Column("last_error", sa.JSON(none_as_null=True)),
     sa.Column("last_forbidden_error", sa.JSON(none_as_null=True)),
     sa.Column("unified_model_override", sa.JSON(none_as_null=True)),
+    sa.Column("allow_admin_grants", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     # One connection a tenant and provider account; without an identity (not shown to every credential) any number.

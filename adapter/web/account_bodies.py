@@ -91,6 +91,9 @@ class PatchBody(_Body):
         | UnsetType
     ) = UNSET
     unified_model_override: OverrideBody | UnsetType | None = UNSET
+    allow_admin_grants: (
+        Annotated[bool, Meta(description="Whether writes may make people administrators; false unless set")] | UnsetType
+    ) = UNSET
 
 
 class RefreshBody(_Body):

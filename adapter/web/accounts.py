@@ -129,6 +129,7 @@ class _Door:
             is_blocked=_given(body.is_blocked),
             context=_given(body.context),
             override=body.unified_model_override,
+            allow_admin_grants=_given(body.allow_admin_grants),
             caller=caller,
         )
         return json_answer(self._shown(account))
@@ -221,6 +222,7 @@ def shown(account: IntegratedAccount, provider: Named) -> dict[str, Any]:
         "last_error": account.last_error,
         "last_forbidden_error": account.last_forbidden_error,
         "unified_model_override": account.unified_model_override,
+        "allow_admin_grants": account.allow_admin_grants,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
     }

@@ -148,6 +148,7 @@ async def test_removing_takes_everything_and_counts_it(store: AccountStore, data
         await tokens.add(an_account_token(account_id=name), uuid4().bytes)
 
     counts = {"credentials": 1, "tokens": 2, "units": 0, "directories": 0, "connect_sessions": 0, "link_tokens": 0}
+    counts |= {"idempotency_keys": 0, "operation_events": 0, "operation_steps": 0, "operations": 0}
     assert await store.remove("a") == counts
 
     assert await store.get("a") is None

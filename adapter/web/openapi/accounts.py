@@ -43,6 +43,7 @@ _MEANINGS: Mapping[str, str] = {
     "scopes": "The provider's scopes that the credential was seen to hold",
     "missing_scopes": "By unit, the provider's scopes any one of which would open it",
     "unified_model_override": "Expressions of its own, in place of the mapping's; shown to API tokens alone",
+    "allow_admin_grants": "Whether writes may make people administrators",
     "last_error": "The last thing that went wrong with the credential",
     "last_forbidden_error": "The last thing that the provider did not let it do",
 }
