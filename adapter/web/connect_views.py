@@ -1,6 +1,6 @@
 """What stands on the connect pages: a session, an outcome or a problem, put into words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -94,11 +94,11 @@ class Views:
         return {
             **self._outcome(session, told),
             "good": True,
-            "title": f"{_name_of(account) or self._provider.name} is connected",
+            "title": f"{_name_of(account) or f'Your {self._provider.name} account'} is connected",
             "text": f"{session.tenant_name} can work with it from now on.",
             "closed": closed,
             "held": account.scopes,
-            "needed": " or ".join(dict.fromkeys(scope for _, scopes in closed for scope in scopes[:1])),
+            "needed": _shared(scopes for _, scopes in closed),
             "stays": bool(closed),
             "retry": False,
         }
@@ -114,7 +114,7 @@ class Views:
             "text": problem.text,
             "closed": [],
             "held": (),
-            "needed": "",
+            "needed": (),
             "stays": False,
             "retry": code == DENIED,
         }
@@ -173,6 +173,13 @@ class Views:
 def _name_of(account: IntegratedAccount | None) -> str:
     identity = account.identity if account is not None else None
     return (identity.email or identity.name or "") if identity is not None else ""
+
+
+def _shared(needed: Iterable[Sequence[str]]) -> list[str]:
+    """The scopes that open everything in question; where no one does, the first for each."""
+    groups = list(needed)
+    common = [scope for scope in (groups[0] if groups else ()) if all(scope in group for group in groups)]
+    return common or list(dict.fromkeys(group[0] for group in groups))
 
 
 def _wait(headers: Mapping[str, str]) -> str:
