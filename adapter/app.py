@@ -41,6 +41,7 @@ from adapter.web.connect_words import load_words
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
 from adapter.web.openapi import document
+from adapter.web.repeats import Repeating
 
 PROVIDER = "heroku"
 
@@ -232,8 +233,9 @@ def _edge(house: House) -> ASGIApp:
         *health.routes(checks=_checks(house), metrics=metrics),
     ]
     limits = house.settings
+    router = Router(routes, default=doors.root, redirect_slashes=False)
     return edged(
-        Router(routes, default=doors.root, redirect_slashes=False),
+        Repeating(router, house.directory, house.accounts, prefix=unified.PREFIX),
         tokens=house.tokens,
         metrics=metrics,
         remote_ids=house.provider.errors.id_of,

@@ -12,9 +12,9 @@ _LARGEST = 16
 _FRAME = 1024
 """Bytes that an answer takes besides its body and its question, about."""
 
-Question = tuple[str | None, str, bytes]
-"""The account that the caller is bound to, the resource, and the query as it was sent: they decide which account, and
-which of its records in which form.
+Question = tuple[str | None, bytes, bytes]
+"""The account that the caller is bound to, the path and the query as they were sent: they decide which account, which
+resource, and which of its records in which form.
 """
 
 
@@ -48,7 +48,7 @@ class Pages:
 
     def keep(self, question: Question, page: Page) -> None:
         """Keep an answer, unless it is too large to be worth it."""
-        size = len(page.body) + _FRAME + len(question[2])
+        size = len(page.body) + _FRAME + len(question[1]) + len(question[2])
         if size <= self._largest:
             self._kept[question] = (size, page)
 

@@ -8,7 +8,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -84,11 +84,11 @@ class Observed:
         state["request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
 
-        async def noted(message: Message) -> None:
+        def noted(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 state["status"] = message["status"]
                 message["headers"] = [*message.get("headers", ()), header, _SERVER]
-            await send(message)
+            return send(message)
 
         begun = time.perf_counter()
         try:
@@ -185,14 +185,19 @@ class Limited:
             return
         if len(scope["raw_path"]) > _MAX_PATH or len(scope["query_string"]) > self._max_query:
             raise UriTooLong
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > self._max_headers:
+        size = 0
+        announced: bytes | None = None
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name == b"content-length" and announced is None:
+                announced = value
+        if size > self._max_headers:
             raise HeadersTooLarge
         if door_of(scope["raw_path"]) is None:
-            receive = self._counted(scope, receive)
+            receive = self._counted(b"0" if announced is None else announced, receive)
         await self._app(scope, receive, send)
 
-    def _counted(self, scope: Scope, receive: Receive) -> Receive:
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    def _counted(self, announced: bytes, receive: Receive) -> Receive:
         if not announced.isdigit() or int(announced) > self._max_body:
             raise PayloadTooLarge
         left = self._max_body

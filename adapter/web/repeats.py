@@ -15,7 +15,6 @@ from adapter.directory.service import Directory
 from adapter.models import Caller
 from adapter.models import Scope as Right
 from adapter.web.answers import rated
-from adapter.web.auth import caller_of, require_scope
 
 Header = tuple[bytes, bytes]
 
@@ -29,30 +28,42 @@ class Accounts(Protocol):
 
 
 class Repeating:
-    """Plain ASGI around a list's own answer, which keeps its pages in `directory.pages`."""
+    """Plain ASGI before the router. The lists behind `prefix` keep their pages in `directory.pages`; all else, and
+    whatever is refused for want of a right, is the router's.
+    """
 
-    def __init__(self, app: ASGIApp, directory: Directory, accounts: Accounts) -> None:
+    def __init__(self, app: ASGIApp, directory: Directory, accounts: Accounts, *, prefix: str) -> None:
         self._app = app
         self._directory = directory
         self._accounts = accounts
+        self._behind = f"{prefix}/".encode()
+        self._route = prefix + "/{resource}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = caller_of(scope)
-        require_scope(caller, Right.DIRECTORY_READ)
-        page = self._directory.pages.get(question(scope, caller))
-        if page is None or _insists(scope["headers"]) or not await self._repeated(page, caller, send):
+        page = self._kept(scope)
+        if page is None or not await self._repeated(page, scope, send):
             await self._app(scope, receive, send)
 
-    async def _repeated(self, page: Page, caller: Caller, send: Send) -> bool:
+    def _kept(self, scope: Scope) -> Page | None:
+        """What was answered to this question before, for a caller who may ask for a directory."""
+        if scope["type"] != "http" or scope["method"] != "GET" or not scope["raw_path"].startswith(self._behind):
+            return None
+        caller: Caller | None = scope["state"]["caller"]
+        if caller is None or Right.DIRECTORY_READ not in caller.scopes or _insists(scope["headers"]):
+            return None
+        return self._directory.pages.get(question(scope, caller))
+
+    async def _repeated(self, page: Page, scope: Scope, send: Send) -> bool:
         """Send the page, if it still holds and the caller may open its account."""
-        client = await self._accounts.open(page.account_id, caller)
+        client = await self._accounts.open(page.account_id, scope["state"]["caller"])
         with rated(client.budget):
             view = await self._directory.standing(page.account_id, client, page.resource, page.query)
         if view is None or view.version != page.version:
             return False
-        age = str(int(self._directory.age_of(view))).encode()
-        budget = [(name.encode(), value.encode()) for name, value in client.budget.headers()]
-        headers = [*page.headers, (b"age", age), *budget]
+        headers = list(page.headers)
+        headers.append((b"age", b"%d" % self._directory.age_of(view)))
+        headers.extend([(name.encode(), value.encode()) for name, value in client.budget.headers()])
+        scope["state"]["route"] = self._route
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": page.body})
         return True
@@ -60,7 +71,7 @@ class Repeating:
 
 def question(scope: Scope, caller: Caller) -> Question:
     """What a request asks, of whom: the same question by whoever may ask it has the same answer."""
-    return caller.account_id, scope["path_params"]["resource"], scope["query_string"]
+    return caller.account_id, scope["raw_path"], scope["query_string"]
 
 
 def lasting_headers(headers: Iterable[Header]) -> tuple[Header, ...]:
@@ -69,4 +80,4 @@ def lasting_headers(headers: Iterable[Header]) -> tuple[Header, ...]:
 
 
 def _insists(headers: Iterable[Header]) -> bool:
-    return any([name == b"cache-control" for name, _ in headers])  # noqa: C419  # a list is faster than a generator here
+    return b"cache-control" in [name for name, _ in headers]

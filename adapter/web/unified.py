@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route, request_response
+from starlette.routing import BaseRoute, Route
 
 from adapter.directory.pages import Page
 from adapter.directory.query import Query, parse_list, parse_one
@@ -21,7 +21,7 @@ from adapter.models import Caller, Scope
 from adapter.web.answers import rate_headers, rated
 from adapter.web.auth import account_of, caller_of, require_scope
 from adapter.web.query import parse_query
-from adapter.web.repeats import Repeating, lasting_headers, question
+from adapter.web.repeats import lasting_headers, question
 
 PREFIX = "/unified/user-directory"
 JSON = "application/json"
@@ -38,7 +38,7 @@ class Accounts(Protocol):
 def routes(*, directory: Directory, accounts: Accounts) -> list[BaseRoute]:
     door = _Door(directory, accounts)
     return [
-        Route(PREFIX + "/{resource}", Repeating(request_response(door.list), directory, accounts), methods=["GET"]),
+        Route(PREFIX + "/{resource}", door.list, methods=["GET"]),
         Route(PREFIX + "/{resource}/{id:path}", door.get, methods=["GET"]),
     ]
 

@@ -16,6 +16,7 @@ from adapter.models import Caller, Scope
 from adapter.web import unified
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
+from adapter.web.repeats import Repeating
 from tests.directory.fakes import SHIPPED, Clock, Provider, forbidden, member, nothing, of_team, team, two_teams
 
 CALLERS = {
@@ -90,7 +91,9 @@ class House:
             SHIPPED, Cursors([b"k" * 32]), clock=self.clock, override=self.accounts.override_of, **more
         )
         router = Router(unified.routes(directory=self.directory, accounts=self.accounts), redirect_slashes=False)
-        self._app = edged(router, tokens=Tokens(), metrics=Metrics(), remote_ids=lambda _: None)
+        repeating = Repeating(router, self.directory, self.accounts, prefix=unified.PREFIX)
+        self.metrics = Metrics()
+        self._app = edged(repeating, tokens=Tokens(), metrics=self.metrics, remote_ids=lambda _: None)
 
     async def ask(self, query: str = "", token: str = "own", path: str = USERS, **headers: str) -> httpx.Response:
         given = {"authorization": f"Bearer {token}", **{name.replace("_", "-"): text for name, text in headers.items()}}
@@ -177,6 +180,13 @@ async def test_another_question_is_another_answer(house: House, other: str) -> N
 
     assert made == 1
     assert body == plain.json() if other == "limit=100" else body != plain.json()
+
+
+async def test_repeated_answers_are_counted_as_the_others_of_their_route(house: House) -> None:
+    for _ in range(3):
+        await house.ask()
+
+    assert b'route="/unified/user-directory/{resource}",status="2xx"} 3.0' in house.metrics.page()
 
 
 # --- never stale
@@ -348,16 +358,16 @@ def page(size: int) -> Page:
 def test_the_room_is_bounded_and_what_was_asked_for_last_stays() -> None:
     pages = Pages(100_000)
     for number in range(50):
-        pages.keep(("one", "users", b"%d" % number), page(4_000))
-        assert pages.get(("one", "users", b"0")) is not None
+        pages.keep(("one", b"/users", b"%d" % number), page(4_000))
+        assert pages.get(("one", b"/users", b"0")) is not None
     assert pages.bytes <= 100_000
 
-    assert pages.get(("one", "users", b"49")) is not None
-    assert pages.get(("one", "users", b"1")) is None
+    assert pages.get(("one", b"/users", b"49")) is not None
+    assert pages.get(("one", b"/users", b"1")) is None
 
 
 def test_an_answer_that_would_put_out_many_others_is_not_kept() -> None:
     pages = Pages(100_000)
-    pages.keep(("one", "users", b""), page(20_000))
+    pages.keep(("one", b"/users", b""), page(20_000))
 
-    assert (pages.get(("one", "users", b"")), pages.bytes) == (None, 0)
+    assert (pages.get(("one", b"/users", b"")), pages.bytes) == (None, 0)
