@@ -9,7 +9,7 @@ PartType = Literal["string", "boolean", "integer", "datetime", "reference"]
 """What stands inside an object; a `reference` is an object of `id` and `name`, like every place that a record names."""
 MergeWord = Literal["first_known", "union", "rank", "any", "earliest", "latest"]
 FilterType = Literal["string", "text", "boolean", "datetime"]
-Method = Literal["list", "get"]
+Method = Literal["list", "get", "create", "update", "delete"]
 Place = Literal["group", "workspace", "organization"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 
