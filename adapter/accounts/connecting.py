@@ -16,6 +16,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from adapter.accounts.bounds import refuse_account_token, refuse_other_tenant
 from adapter.accounts.checks import checked_context, checked_key, checked_tenant, merged_context
 from adapter.accounts.chores import Chores
 from adapter.accounts.links import AllowLists, LinkRequest, checked_methods, checked_scopes, checked_target
@@ -125,8 +126,7 @@ class Connecting:
 
         InvalidBody says which field can't be used and which setting would allow it; AccountNotFound, Forbidden.
         """
-        if caller is not None and caller.kind != "api":
-            raise Forbidden("Only an API token may make links.")
+        refuse_account_token(caller)
         checked_target(request)
         await self._check_bound(request, caller)
         self._purge()
@@ -226,14 +226,14 @@ class Connecting:
         if request.account_id is not None:
             account = await self._accounts.get(request.account_id, caller)
             merged_context(account.context, request.context)
-        elif caller is not None and caller.tenant_id not in {None, request.tenant_id}:
-            raise Forbidden("This API token is bound to another tenant.")
+        elif request.tenant_id is not None:
+            refuse_other_tenant(checked_tenant(request.tenant_id), caller)
 
     def _link(self, request: LinkRequest, caller: Caller | None, now: datetime) -> Link:
         redirect_uri = self._allowed.redirect_uri(request.redirect_uri)
         return Link(
             id=str(uuid4()),
-            tenant_id=checked_tenant(request.tenant_id) if request.tenant_id is not None else None,
+            tenant_id=request.tenant_id,
             account_id=request.account_id,
             redirect_uri=redirect_uri,
             origin=self._allowed.origin(request.origin, redirect_uri),

@@ -1,21 +1,20 @@
 """What an account leaves behind at the provider when it is disconnected, taken back as far as that can be done."""
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from adapter.accounts.credentials import unseal
-from adapter.errors import AdapterError, NeedsReauth
+from adapter.errors import AdapterError
 from adapter.models import Credential, IntegratedAccount
-from adapter.storage.accounts import AccountStore
-from adapter.storage.vault import Vault
 from adapter.upstream.client import BoundClient, FixedCredential, UpstreamClient
 
 PATIENCE = 10.0
 """Seconds. Who disconnects an account does not wait longer for the provider."""
+
+Fresh = Callable[[], Awaitable[Credential]]
 
 _log = structlog.get_logger(__name__)
 
@@ -41,39 +40,32 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def taken_back(
-    account: IntegratedAccount, *, store: AccountStore, vault: Vault, upstream: UpstreamClient, oauth: Grants | None
+    account: IntegratedAccount, *, upstream: UpstreamClient, oauth: Grants | None, fresh: Fresh
 ) -> Withdrawal:
-    """Revoke the account's grant at the provider, best effort: whatever keeps it from being revoked is the reason."""
+    """Revoke the account's grant at the provider, best effort: whatever keeps it from being revoked is the reason.
+
+    `fresh` gives the account's credential, still good where that can be.
+    """
     if account.authentication_method == "api_key":
         return Withdrawal(revoked=None, reason="An API token belongs to whoever made it; revoke it at the provider.")
     if oauth is None:
         return Withdrawal(revoked=False, reason="No OAuth client is configured here; revoke it at the provider.")
     try:
         async with asyncio.timeout(PATIENCE):
-            return await _revoked(account, store, vault, upstream, oauth)
+            return await _revoked(account, upstream, oauth, await fresh())
     except TimeoutError:
         reason = "The provider did not answer in time."
     except AdapterError as error:
         reason = error.message
     _log.warning("grant_not_revoked", integrated_account_id=account.id, reason=reason)
-    return Withdrawal(revoked=False, reason=f"{reason} Revoke it at the provider.")
+    return Withdrawal(revoked=False, reason=f"Revoke it at the provider; it was not revoked from here: {reason}")
 
 
 async def _revoked(
-    account: IntegratedAccount, store: AccountStore, vault: Vault, upstream: UpstreamClient, oauth: Grants
+    account: IntegratedAccount, upstream: UpstreamClient, oauth: Grants, credential: Credential
 ) -> Withdrawal:
-    sealed = await store.credential(account.id)
-    if sealed is None:
-        raise NeedsReauth
-    credential = unseal(vault, account.id, sealed)
-    if credential.refresh_token is not None and _is_over(credential):
-        credential = await oauth.refresh(credential)
     # Not the account's own client: a blocked account can be disconnected too.
     client = upstream.bind(FixedCredential(credential.access_token), account_key=f"leaving:{account.id}")
     if await oauth.revoke(client, credential):
         return Withdrawal(revoked=True)
     return Withdrawal(revoked=None, reason="The provider has no such authorization any more.")
-
-
-def _is_over(credential: Credential) -> bool:
-    return credential.expires_at is not None and credential.expires_at <= datetime.now(UTC)

@@ -14,6 +14,13 @@ import structlog
 from cachetools import LRUCache
 from msgspec import UNSET, UnsetType
 
+from adapter.accounts.bounds import (
+    in_tenant,
+    refuse_account_token,
+    refuse_another_owner,
+    refuse_other_identity,
+    refuse_other_tenant,
+)
 from adapter.accounts.cache import ShortCache
 from adapter.accounts.checks import checked_context, checked_key, checked_tenant, merged_context
 from adapter.accounts.chores import Chores
@@ -25,8 +32,8 @@ from adapter.accounts.trial import Finding, UnitScopes, tried
 from adapter.errors import (
     AccountBlocked,
     AccountNotFound,
+    AdapterError,
     Conflict,
-    Forbidden,
     InvalidCredential,
     NeedsReauth,
     WrongAccount,
@@ -123,7 +130,7 @@ class Accounts:
 
         The tenant's connection to that provider account, if there is one, gets the new key and keeps its id.
         """
-        _refuse_other_tenant(checked_tenant(tenant_id), caller)
+        refuse_other_tenant(checked_tenant(tenant_id), caller)
         given = self._given(override) | ({"context": checked_context(context)} if context is not None else {})
         credential = _api_key(checked_key(api_key))
         finding = await self._tried(credential)
@@ -146,7 +153,7 @@ class Accounts:
         """Give the account a credential of any kind: its id and history stay. Conflict as `replace_credentials`."""
         account = await self._managed(account_id, None)
         finding = await self._tried(credential)
-        _refuse_other_identity(account, finding)
+        refuse_other_identity(account, finding)
         return await self._renew(account, _Proved(credential=credential, finding=finding, adds=context, also=also))
 
     async def get(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
@@ -154,7 +161,7 @@ class Accounts:
         if caller is not None and caller.kind == "account" and caller.account_id != account_id:
             raise WrongAccount
         account = await self._rows.get(account_id, lambda: self._read(account_id))
-        if account is None or not _in_tenant(account.tenant_id, caller):
+        if account is None or not in_tenant(account.tenant_id, caller):
             raise AccountNotFound
         return account
 
@@ -168,10 +175,10 @@ class Accounts:
         limit: int = 100,
     ) -> list[IntegratedAccount]:
         """At most `limit` accounts with an id above `after`, by id. None of another tenant than a bound caller's."""
-        _refuse_account_token(caller)
+        refuse_account_token(caller)
         bound = caller.tenant_id if caller is not None else None
         wanted = bound if tenant_id is None else tenant_id
-        if wanted is not None and (not _in_tenant(wanted, caller) or not wanted.isprintable()):
+        if wanted is not None and (not in_tenant(wanted, caller) or not wanted.isprintable()):
             return []
         return await self._store.list(tenant_id=wanted, status=status, after=after, limit=limit)
 
@@ -205,15 +212,16 @@ class Accounts:
         account = await self._managed(account_id, caller)
         credential = _api_key(checked_key(api_key))
         finding = await self._tried(credential)
-        _refuse_other_identity(account, finding)
+        refuse_other_identity(account, finding)
         return await self._renew(account, _Proved(credential=credential, finding=finding))
 
     async def refresh_credentials(self, account_id: str, caller: Caller | None = None) -> IntegratedAccount:
         """Refresh what can be, and try it: the account becomes active with what was found, or NeedsReauth is raised.
 
+        Conflict where the credential opens another provider account by now: then the account is `validation_error`.
         UpstreamFailure or RemoteRateLimited where the provider can't be asked: then nothing is changed.
         """
-        await self._managed(account_id, caller)
+        known = await self._managed(account_id, caller)
         sealed, credential = await self._kept(account_id)
         if self._refreshing is not None and credential.refresh_token is not None:
             former = credential.access_token
@@ -222,13 +230,15 @@ class Accounts:
         try:
             finding = await tried(self._upstream, credential.access_token, self._unit_scopes)
         except InvalidCredential:
-            note = ErrorNote(code=NeedsReauth.code, message=NeedsReauth().message, at=self._now())
-            await self._store.update(account_id, only_if=sealed, status="needs_reauth", last_error=note)
-            self._forget(account_id)
+            await self._mark(account_id, sealed, "needs_reauth", NeedsReauth())
             raise NeedsReauth from None
-        account = await self._store.update(
-            account_id, only_if=sealed, status="active", last_error=None, **finding.fields()
-        )
+        try:
+            refuse_another_owner(known, finding)
+        except Conflict as error:
+            await self._mark(account_id, sealed, "validation_error", error)
+            raise
+        found = finding.fields() | {"identity": finding.identity or known.identity}
+        account = await self._store.update(account_id, only_if=sealed, status="active", last_error=None, **found)
         self._forget(account_id)
         return account or await self.get(account_id, caller)  # another credential came in between
 
@@ -240,7 +250,7 @@ class Accounts:
         """
         account = await self._managed(account_id, caller)
         withdrawal = await taken_back(
-            account, store=self._store, vault=self._vault, upstream=self._upstream, oauth=self._oauth
+            account, upstream=self._upstream, oauth=self._oauth, fresh=lambda: self._fresh(account_id)
         )
         counts = await self._store.remove(account_id)
         self._forget(account_id)
@@ -283,6 +293,23 @@ class Accounts:
             self._check_override(override)
         return {"unified_model_override": override or None}
 
+    async def _fresh(self, account_id: str) -> Credential:
+        """The account's credential, refreshed where it has run out."""
+        _, credential = await self._kept(account_id)
+        if self._refreshing is None or credential.refresh_token is None or not self._is_over(credential):
+            return credential
+        return await self._refreshing.fresh(account_id, self._is_over, insist=True)
+
+    def _is_over(self, credential: Credential) -> bool:
+        return credential.expires_at is not None and credential.expires_at <= self._now()
+
+    async def _mark(self, account_id: str, sealed: bytes, status: AccountStatus, error: AdapterError) -> None:
+        """Note what is wrong with the account, unless it has got another credential in this moment."""
+        note = ErrorNote(code=error.code, message=error.message, at=self._now())
+        if await self._store.update(account_id, only_if=sealed, status=status, last_error=note):
+            _log.warning("account_marked", integrated_account_id=account_id, status=status)
+        self._forget(account_id)
+
     async def _tried(self, credential: Credential) -> Finding:
         return await tried(self._upstream, credential.access_token, self._unit_scopes)
 
@@ -324,7 +351,7 @@ class Accounts:
 
     async def _managed(self, account_id: str, caller: Caller | None) -> IntegratedAccount:
         """The account as it stands in the store, for somebody who may change it."""
-        _refuse_account_token(caller)
+        refuse_account_token(caller)
         self._rows.drop(lambda account: account.id == account_id)
         return await self.get(account_id, caller)
 
@@ -363,30 +390,3 @@ class Accounts:
 
 def _api_key(token: Secret) -> Credential:
     return Credential(method="api_key", access_token=token)
-
-
-def _in_tenant(tenant_id: str, caller: Caller | None) -> bool:
-    return caller is None or caller.tenant_id is None or caller.tenant_id == tenant_id
-
-
-def _refuse_other_tenant(tenant_id: str, caller: Caller | None) -> None:
-    _refuse_account_token(caller)
-    if not _in_tenant(tenant_id, caller):
-        raise Forbidden("This API token is bound to another tenant.")
-
-
-def _refuse_account_token(caller: Caller | None) -> None:
-    if caller is not None and caller.kind == "account":
-        raise Forbidden("An integrated account token opens the directory and the raw doors; this needs an API token.")
-
-
-def _refuse_other_identity(account: IntegratedAccount, finding: Finding) -> None:
-    if account.identity is None:
-        return
-    if finding.identity is None:
-        raise Conflict(
-            "This credential can't show whose it is, so it can't take the place of the present one: "
-            "send one that may read its own account, or connect it as another integrated account."
-        )
-    if finding.identity.id != account.identity.id:
-        raise Conflict("This credential belongs to another provider account; connect it as another integrated account.")
