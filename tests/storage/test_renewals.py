@@ -98,7 +98,7 @@ async def _hold_for_ever(database: Database, store: AccountStore) -> None:
 
 async def _somebody_waits_for_a_lock(database: Database) -> None:
     connection = await database.raw_connection()
-    while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110  # no event tells
         await asyncio.sleep(0.01)
     await connection.close()
 
