@@ -82,6 +82,10 @@ class Ask(_Said, frozen=True, kw_only=True):
     group: GroupAsk | None = None
     remote_data: Mapping[str, Any] = {}
     """Goes to the provider with the call's body."""
+    proof: Literal["places", "full"] = "places"
+    """How a removal from everywhere is proved: by the lists of the places that it was about, or by every list that could
+    show the person.
+    """
 
 
 class Holding(_Said, frozen=True, kw_only=True):
@@ -91,6 +95,15 @@ class Holding(_Said, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     member_id: str | None = None
     """The provider's id of the membership or invitation, where it has one of its own."""
+
+
+class Held(_Said, frozen=True, kw_only=True):
+    """What the person held somewhere when a removal from everywhere was planned."""
+
+    place: PlaceRef
+    holding: Holding
+    by: PlaceRef | None = None
+    """The place that it goes with, where no step of its own takes it."""
 
 
 class Step(_Said, frozen=True, kw_only=True):
@@ -171,6 +184,8 @@ class Plan(_Said, frozen=True, kw_only=True):
     """Places where what is asked is so already: no call is made there."""
     remains: tuple[Obstacle, ...] = ()
     """What the person keeps, and why this account can't take it."""
+    held: tuple[Held, ...] = ()
+    """Of a removal from everywhere: all that the person has, in every place."""
     unknown: tuple[Missing, ...] = ()
     """What could not be read, and so may hide something."""
     rests_on: tuple[RestsOn, ...] = ()
