@@ -18,7 +18,7 @@ from adapter.mapping.model import Model, Resource, Unit
 from adapter.models import AccountStatus, Caller, IntegratedAccount, Scope
 from adapter.upstream.access import AccessLists
 from adapter.web import accounts as accounts_door
-from adapter.web import directory, graph, unified
+from adapter.web import directory, graph, operations, unified, writes
 from adapter.web.answers import json_answer
 from adapter.web.auth import caller_of
 from adapter.web.query import parse_query
@@ -137,7 +137,10 @@ def opens(model: Model, provider: Declared) -> dict[Scope, tuple[str, ...]]:
     """By scope of an account token, the calls that it opens; those of the raw scopes are paths behind the raw doors."""
     return {
         Scope.DIRECTORY_READ: (*_lists(model), f"GET {graph.PATH}", f"GET {directory.PATH}"),
-        Scope.DIRECTORY_WRITE: (),
+        Scope.DIRECTORY_WRITE: (
+            *(f"{write.method} {unified.PREFIX}{write.path}" for write in writes.WRITES),
+            *(f"{method} {path}" for method, path in operations.CALLS),
+        ),
         Scope.RAW_READ: provider.access.read,
         Scope.RAW_WRITE: provider.access.write,
         # What is written out, and besides it everything that stands in none of the lists.

@@ -16,6 +16,12 @@ from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, requi
 from adapter.web.query import parse_query
 from adapter.web.write_answers import OPERATIONS, accepted, shown, summary
 
+CALLS = (
+    ("GET", OPERATIONS),
+    ("GET", f"{OPERATIONS}/{{id}}"),
+    ("POST", f"{OPERATIONS}/{{id}}/resume"),
+    ("POST", f"{OPERATIONS}/{{id}}/cancel"),
+)
 PARAMETERS = (ACCOUNT_PARAMETER, "status", "limit", "next_cursor")
 FOR_ONE = (ACCOUNT_PARAMETER,)
 STATUSES: tuple[OperationStatus, ...] = get_args(OperationStatus)
@@ -39,12 +45,8 @@ class Cursors(Protocol):
 
 def routes(*, writes: Writes, cursors: Cursors) -> list[BaseRoute]:
     door = _Door(writes, cursors)
-    return [
-        Route(OPERATIONS, door.list, methods=["GET"]),
-        Route(f"{OPERATIONS}/{{id}}", door.get, methods=["GET"]),
-        Route(f"{OPERATIONS}/{{id}}/resume", door.resume, methods=["POST"]),
-        Route(f"{OPERATIONS}/{{id}}/cancel", door.cancel, methods=["POST"]),
-    ]
+    handlers = (door.list, door.get, door.resume, door.cancel)
+    return [Route(path, handler, methods=[method]) for (method, path), handler in zip(CALLS, handlers, strict=True)]
 
 
 class _Door:

@@ -138,16 +138,19 @@ async def test_scopes_that_the_provider_never_told_are_unknown_and_not_lacking(d
 async def test_each_scope_of_ours_opens_what_the_document_says_it_does(door: Door) -> None:
     body = (await door.get(INTEGRATION)).json()
     paths = document.compose(document.parts(model=MODEL, provider=PROVIDER))["paths"]
-    described = {
-        f"{method.upper()} {path}"
-        for path, item in paths.items()
-        for method, operation in item.items()
-        if {"accountToken": (Scope.DIRECTORY_READ,)} in operation["security"]
-    }
+
+    def described(scope: Scope) -> set[str]:
+        return {
+            f"{method.upper()} {path}"
+            for path, item in paths.items()
+            for method, operation in item.items()
+            if {"accountToken": (scope,)} in operation["security"]
+        }
 
     opened = {one["scope"]: one["opens"] for one in body["token_scopes"]}
     assert set(opened) == set(Scope)
-    assert set(opened["directory:read"]) == described
+    assert set(opened["directory:read"]) == described(Scope.DIRECTORY_READ)
+    assert set(opened["directory:write"]) == described(Scope.DIRECTORY_WRITE)
     for scope, lines in opened.items():
         for method, path in (line.split(" ") for line in lines):
             if scope.startswith("raw:"):

@@ -6,7 +6,19 @@ import adapter
 from adapter.mapping.model import Model
 from adapter.models import Scope
 from adapter.web.accounts import Named
-from adapter.web.openapi import accounts, capabilities, connecting, directory, errors, graph, raw, status, system
+from adapter.web.openapi import (
+    accounts,
+    capabilities,
+    connecting,
+    directory,
+    errors,
+    graph,
+    operations,
+    raw,
+    status,
+    system,
+    writes,
+)
 from adapter.web.openapi.parts import ACCOUNT_TOKEN, API_TOKEN, BASIC_TOKEN, Part, Schema
 
 SCOPES: Mapping[Scope, str] = {
@@ -22,6 +34,8 @@ def parts(*, model: Model, provider: Named) -> list[Part]:
     """What the doors of this process add, in the order of reading."""
     return [
         directory.part(model),
+        writes.part(model),
+        operations.part(),
         graph.part(),
         status.part(),
         accounts.part(provider),
@@ -46,8 +60,9 @@ def compose(found: Iterable[Part]) -> Schema:
     for one in found:
         components["schemas"].update(one.schemas)
         components["parameters"].update(one.parameters)
-        for path, operations in one.paths.items():
-            paths[path] = {method: {**made, "tags": [one.tag]} for method, made in operations.items()}
+        for path, found_operations in one.paths.items():
+            tagged = {method: {**made, "tags": [one.tag]} for method, made in found_operations.items()}
+            paths[path] = paths.get(path, {}) | tagged
     return {
         "openapi": "3.1.0",
         "info": _INFO,
@@ -98,6 +113,8 @@ _HEADERS: Schema = {
     "RateLimit-Limit": _header("The account's request budget at the provider: `4500;w=3600`"),
     "RateLimit-Remaining": _header("What is left of it", "integer"),
     "RateLimit-Reset": _header("Seconds until it is full again", "integer"),
+    "ETag": _header("A plan's, for `If-Match`"),
+    "Location": _header("Where the operation is found"),
     "Retry-After": _header("Seconds to wait", "integer"),
     "WWW-Authenticate": _header("`Bearer`"),
     "Allow": _header("The methods that the address takes"),

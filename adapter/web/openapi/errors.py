@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from adapter.errors import AdapterError, RemoteError, StartupError
+from adapter.errors import AdapterError, GuardRefused, RemoteError, StartupError, WriteFailed
 from adapter.web.answers import phrase
 from adapter.web.openapi.parts import JSON, Schema, ref
 
@@ -17,6 +17,8 @@ _HEADERS: Mapping[int, tuple[str, ...]] = {
     503: ("Retry-After",),
 }
 _REMOTE = "RemoteError"
+_OF_THE_FIRST_FAILURE = (403, 429)
+"""The statuses that a write which failed takes over from the provider."""
 
 
 def kinds() -> dict[int, list[type[AdapterError]]]:
@@ -52,7 +54,10 @@ def _response(status: int, of: list[type[AdapterError]]) -> Schema:
     if status and RemoteError not in {base for kind in of for base in kind.__bases__}:
         # Where no kind of its own stands for it, a refusal of the provider's has this status and the general code.
         codes.append(RemoteError.code)
-    fixed: Schema = {"code": {"enum": codes}}
+    if status in _OF_THE_FIRST_FAILURE:
+        codes.append(WriteFailed.code)
+    # A guard's refusal has the guard's name for its code, and guards are declared.
+    fixed: Schema = {"code": {"examples": codes} if GuardRefused in of else {"enum": codes}}
     made: Schema = {
         "description": phrase(status) if status else "The provider's own refusal, under its own status",
         "content": {
@@ -101,6 +106,18 @@ _SHARED: Schema = {
         "description": "What to do about it: `rate_limit_error`, `forbidden_error` with `missing_scopes`, …",
     },
 }
+_FAR: Schema = {
+    "operation_id": {"type": "string", "description": "Of a write: what it can be found and gone on with by"},
+    **{
+        name: {"type": "array", "items": {"type": "object"}, "description": f"Of a write: the steps that {meaning}"}
+        for name, meaning in (
+            ("completed", "are done, or were so already"),
+            ("failed", "the provider refused"),
+            ("remaining", "were not sent"),
+            ("unknown", "were sent, and nothing told what became of them"),
+        )
+    },
+}
 _ERROR: Schema = {
     "type": "object",
     "description": "Every error, on every route.",
@@ -111,6 +128,7 @@ _ERROR: Schema = {
         "message": {"type": "string", "description": "What happened, and what to do about it"},
         "request_id": {"type": "string", "description": "The answer's `X-Request-Id`; it leads to the log"},
         **_SHARED,
+        **_FAR,
     },
 }
 _PROBLEM: Schema = {
