@@ -1,8 +1,8 @@
 """What an account leaves behind at the provider when it is disconnected, taken back as far as that can be done."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -33,10 +33,16 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool | None
     reason: str | None = None
 
-    def told(self) -> dict[str, Any]:
-        """As a part of an answer."""
-        reason = {"reason": self.reason} if self.reason else {}
-        return {"revoked_at_provider": self.revoked, **reason}
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an account that was disconnected, as the caller is told."""
+
+    id: str
+    deleted: Mapping[str, int]
+    """How many rows of what went with it."""
+    revoked_at_provider: bool | None
+    reason: str | None
+    """Why it was not revoked; null where it was."""
 
 
 async def taken_back(

@@ -25,7 +25,7 @@ from adapter.accounts.cache import ShortCache
 from adapter.accounts.checks import checked_context, checked_key, checked_tenant, merged_context
 from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
-from adapter.accounts.leaving import Grants, taken_back
+from adapter.accounts.leaving import Grants, Removal, taken_back
 from adapter.accounts.refreshing import Refreshing
 from adapter.accounts.rotation import KeyRotation, rotated
 from adapter.accounts.trial import Finding, UnitScopes, tried
@@ -242,23 +242,21 @@ class Accounts:
         self._forget(account_id)
         return account or await self.get(account_id, caller)  # another credential came in between
 
-    async def remove(self, account_id: str, caller: Caller | None = None) -> Mapping[str, Any]:
-        """Take the grant back at the provider, then delete everything about the account.
+    async def remove(self, account_id: str, caller: Caller | None = None) -> Removal:
+        """Take the grant back at the provider as far as that can be done, then delete everything about the account.
 
-        Its id, how many rows of what went with it, `revoked_at_provider` and, unless that is true, `reason`.
         The provider comes first: where the rest breaks off, the account is still there to be removed again.
         """
         account = await self._managed(account_id, caller)
         withdrawal = await taken_back(
             account, upstream=self._upstream, oauth=self._oauth, fresh=lambda: self._fresh(account_id)
         )
-        counts = await self._store.remove(account_id)
+        deleted = await self._store.remove(account_id)
         self._forget(account_id)
-        if counts is None:
+        if deleted is None:
             raise AccountNotFound
-        told = withdrawal.told()
-        _log.info("account_removed", integrated_account_id=account_id, **counts, **told)
-        return {"id": account_id, **counts, **told}
+        _log.info("account_removed", integrated_account_id=account_id, revoked=withdrawal.revoked, **deleted)
+        return Removal(id=account_id, deleted=deleted, revoked_at_provider=withdrawal.revoked, reason=withdrawal.reason)
 
     async def open(self, account_id: str, caller: Caller | None = None) -> BoundClient:
         """The provider as this account: the only way to a plaintext credential.

@@ -13,6 +13,7 @@ from adapter.errors import BadRequest, InvalidBody
 from adapter.models import AccountStatus, IntegratedAccount, Secret
 
 if TYPE_CHECKING:
+    from adapter.accounts.leaving import Removal
     from adapter.app import House
 
 _MAX_CHARS = 64 * 1024
@@ -97,19 +98,23 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a connected account, with its sealed token and the tokens made for it. Nothing changes at Heroku."""
+    """Disconnect an account: revoke its OAuth authorization at Heroku, and delete all that is kept about it.
 
-    async def removed(house: "House") -> dict[str, Any]:
+    An API token stays what it is: whoever made it revokes it (`heroku authorizations:revoke`).
+    """
+
+    async def removed(house: "House") -> "Removal":
         account = await house.accounts.get(account_id)
         if not yes:
             _confirm(account)
-        return dict(await house.accounts.remove(account_id))
+        return await house.accounts.remove(account_id)
 
-    counts = in_house(removed)
+    removal = in_house(removed)
     if as_json:
-        show_json(counts)
+        show_json(removal)
     else:
-        typer.echo(f"Removed account {account_id}, its credential, and {counts['tokens']} tokens.")
+        typer.echo(f"Removed account {account_id}, its credential, and {removal.deleted['tokens']} tokens.")
+        typer.echo(removal.reason or "Its authorization at Heroku is revoked.")
 
 
 @accounts.command(

@@ -139,7 +139,7 @@ class _Door:
         removed = await self._accounts.remove(account_id, caller)
         if self._watcher is not None:
             await self._watcher.left(account_id)
-        return json_answer({"id": removed["id"]})
+        return json_answer(removed)
 
     async def replace_credentials(self, request: Request) -> Response:
         account_id, caller = _named(request)

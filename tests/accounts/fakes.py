@@ -121,7 +121,7 @@ class FakeConsent:
 
     async def refresh(self, credential: Credential) -> Credential:
         assert credential.refresh_token is not None
-        return oauth_credential(credential.refresh_token.reveal().removesuffix("-refresh"))
+        return oauth_credential(credential.refresh_token.reveal().removesuffix("-refresh") + "-renewed")
 
     async def revoke(self, client: BoundClient, credential: Credential) -> bool:
         await client.send("GET", "/account")  # the provider answers to a live token only

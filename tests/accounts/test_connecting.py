@@ -412,7 +412,7 @@ async def test_a_link_goes_with_its_account(product: Product) -> None:
 
     removed = await product.accounts.remove(account.id)
 
-    assert (removed["link_tokens"], removed["connect_sessions"]) == (2, 2)
+    assert (removed.deleted["link_tokens"], removed.deleted["connect_sessions"]) == (2, 2)
     with pytest.raises(LinkInvalid):
         await product.connecting.arrive(link)
     for gone in (cookie, used):

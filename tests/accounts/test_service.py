@@ -326,7 +326,8 @@ async def test_removing_tells_what_went(house: House) -> None:
 
     removed = await house.accounts.remove(account.id)
 
-    assert (removed["id"], removed["credentials"], removed["tokens"]) == (account.id, 1, 1)
+    assert (removed.id, removed.deleted["credentials"], removed.deleted["tokens"]) == (account.id, 1, 1)
+    assert (removed.revoked_at_provider, removed.reason and "API token" in removed.reason) == (None, True)
 
     for gone in (house.accounts.get, house.accounts.open, house.accounts.remove):
         with pytest.raises(AccountNotFound):

@@ -162,7 +162,9 @@ def test_removing_is_confirmed_first(connected: Terminal) -> None:
 
     assert unsure.code == 2
     assert "--yes" in unsure.err
-    assert sure.json.items() >= {"id": account, "credentials": 1, "tokens": 0}.items()
+    assert sure.json.items() >= {"id": account, "revoked_at_provider": None}.items()
+    assert sure.json["deleted"].items() >= {"credentials": 1, "tokens": 0}.items()
+    assert "API token" in sure.json["reason"]
     assert connected("account", "list", "--json").json["result"] == []
 
 

@@ -207,7 +207,12 @@ async def test_an_account_is_read_patched_and_deleted(door: Door) -> None:
     assert (await door.call("GET", path)).json() == account
     patched = (await door.call("PATCH", path, json={"is_blocked": True, "context": {"plan": None, "seats": 3}})).json()
     assert (patched["is_blocked"], patched["context"]) == (True, {"seats": 3})
-    assert (await door.call("DELETE", path)).json() == {"id": account["id"]}
+    removed = (await door.call("DELETE", path)).json()
+    assert (removed["id"], removed["deleted"]["credentials"], removed["revoked_at_provider"]) == (
+        account["id"],
+        1,
+        None,
+    )
     assert (await door.call("GET", path)).json()["code"] == "account_not_found"
     assert (await door.call("DELETE", path)).status_code == 404
 

@@ -69,7 +69,7 @@ def _account_paths() -> dict[str, dict[str, Operation]]:
         f"{PREFIX}/{{id}}": {
             "get": _one("get_account", "Get an account", _account()),
             "patch": _one("change_account", "Block, unblock, or change the context", _account(), "PatchBody"),
-            "delete": _one("remove_account", "Remove an account, its credential and tokens", _gone()),
+            "delete": _one("remove_account", "Disconnect an account and delete all about it", _gone()),
         },
         f"{PREFIX}/{{id}}/credentials": {
             "patch": _one(
@@ -154,7 +154,20 @@ def _account() -> Schema:
 
 
 def _gone() -> Schema:
-    return answer("It is gone", {"type": "object", "required": ["id"], "properties": {"id": _STRING}})
+    gone = {
+        "id": _STRING,
+        "deleted": {
+            "type": "object",
+            "additionalProperties": _COUNT,
+            "description": "How many rows of what: credentials, tokens, links, what was read",
+        },
+        "revoked_at_provider": {
+            "type": ["boolean", "null"],
+            "description": "Whether the OAuth authorization was revoked; null where there was none to revoke",
+        },
+        "reason": {"type": ["string", "null"], "description": "Why it was not"},
+    }
+    return answer("It is gone", {"type": "object", "required": list(gone), "properties": gone})
 
 
 def _shown(provider: Named) -> dict[str, Schema]:
