@@ -82,7 +82,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     units: Sequence[UnitStatus]
 
 
-class _AtHand(AccountUnits):
+class AtHand(AccountUnits):
     """The units as they are: what was never read is missing, and nothing is fetched or noted."""
 
     def __init__(self, units: AccountUnits) -> None:
@@ -106,7 +106,7 @@ async def status_of(
 ) -> Status:
     """How the account's directory stands now."""
     names = [unit.name for unit in model.units.values() if not unit.daily]
-    gather = Gather(model, _AtHand(units), client, names)
+    gather = Gather(model, AtHand(units), client, names)
     await gather.run()
     now = units.now()
     found = [_unit(read, units, now, max_age) for read in gather.reads()]

@@ -276,9 +276,26 @@ class AccountUnits:
             return float("-inf")
         return -(self.now() - older.fetched_at) * self._asked.get(path, 1)
 
+    async def reread(self, unit: Unit, path: str, client: Client, since: float) -> State:
+        """The unit as it was at `since` (by `now`) or later, for a write: it does not wait behind refreshes, and may
+        take from what the purse keeps back. A list that reads the same costs the provider next to nothing.
+        """
+        older = self.states.get(path)
+        if older is not None and not older.stale and older.fetched_at >= since:
+            return older
+        generation = self.generation
+        state = await self._ask(unit, path, client, older)
+        state.stale = generation != self.generation
+        state.succeed(self.states.get(path))
+        self.states[path] = state
+        return state
+
     async def _read_upstream(self, unit: Unit, path: str, client: Client, older: State | None) -> State:
         if path in self._flights:
             self._flights[path].sent = True
+        return await self._ask(unit, path, client, older)
+
+    async def _ask(self, unit: Unit, path: str, client: Client, older: State | None) -> State:
         fetched_at = self.now()
         etag = older.etag if older is not None and older.records is not None else None
         try:

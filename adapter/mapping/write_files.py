@@ -107,6 +107,8 @@ def _place(
 ) -> PlaceKind:
     at = f"places.{name}"
     _check_place(decl, file, path, at)
+    for unit in decl.listed_by:
+        must_be_known(unit, units, "unit", path, f"{at}.listed_by")
     return PlaceKind(
         name=name,
         named=decl.named,
@@ -120,6 +122,7 @@ def _place(
         keepers=frozenset(decl.keepers),
         powerless=optional(decl.powerless, path, f"{at}.powerless"),
         returns_by=optional(decl.returns_by, path, f"{at}.returns_by"),
+        listed_by=tuple(decl.listed_by),
         people=tuple(_people(each, path, f"{at}.people[{i}]", units) for i, each in enumerate(decl.people)),
         calls=tuple(_call(word, each, decl, file, path, f"{at}.calls.{word}") for word, each in decl.calls.items()),
     )

@@ -100,6 +100,7 @@ class PlaceDecl(_Strict, frozen=True, kw_only=True):
     keepers: list[Name] = []
     powerless: str | None = None
     returns_by: str | None = None
+    listed_by: list[Name] = []
     people: Annotated[list[PeopleDecl], msgspec.Meta(min_length=1)]
     calls: Annotated[dict[Name, CallDecl], msgspec.Meta(min_length=1)]
 

@@ -180,6 +180,7 @@ class PlaceKind(_Made, frozen=True, kw_only=True):
     keepers: frozenset[str]
     powerless: Expression | None
     returns_by: Expression | None
+    listed_by: tuple[str, ...]
     people: tuple[People, ...]
     calls: tuple[Call, ...]
 
