@@ -99,11 +99,11 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Mapping[str, Any] = {}
     """Columns of the operation."""
-    step: StoredStep | None = None
-    """Takes the place of the step of its number."""
+    steps: Sequence[StoredStep] = ()
+    """Each takes the place of the step of its number."""
     sent: bool = False
     settled: bool = False
-    """Whether the step was sent, and whether it is over, now."""
+    """Whether these are being sent, and whether they are over, now."""
     new_steps: Sequence[StoredStep] = ()
     events: Sequence[tuple[str, Any]] = ()
     holding: str | None = None

@@ -140,8 +140,8 @@ class OperationStore:
             return standing
         if note.holding is not None:
             await self._hold_on(connection, note.holding, owner, lease)
-        if note.step is not None:
-            await self._set_step(connection, operation_id, note)
+        for step in note.steps:
+            await self._set_step(connection, operation_id, step, note)
         await self._add_steps(connection, operation_id, row.account_id, note.new_steps)
         await self._add_events(connection, operation_id, row.account_id, note.events)
         return standing
@@ -187,6 +187,12 @@ class OperationStore:
             events = [_event(found) for found in await connection.execute(mine.order_by(OPERATION_EVENTS.c.seq))]
             return StoredOperation(**fields_of(row), steps=tuple(steps.get(operation_id, ())), events=tuple(events))
 
+    async def status(self, operation_id: str) -> str | None:
+        """The operation's status; None where there is no such operation."""
+        async with self._database.read() as connection:
+            query = sa.select(OPERATIONS.c.status).where(OPERATIONS.c.id == operation_id)
+            return (await connection.execute(query)).scalar_one_or_none()
+
     async def newest(
         self,
         *,
@@ -209,7 +215,8 @@ class OperationStore:
 
     async def same(self, sameness: str) -> str | None:
         """The id of an operation under way that asks the same."""
-        query = sa.select(OPERATIONS.c.id).where(OPERATIONS.c.sameness == sameness, OPERATIONS.c.status.in_(GOING))
+        going = OPERATIONS.c.status.in_(GOING) & OPERATIONS.c.stop.is_(sa.null())
+        query = sa.select(OPERATIONS.c.id).where(OPERATIONS.c.sameness == sameness, going)
         async with self._database.read() as connection:
             return (await connection.execute(query.order_by(OPERATIONS.c.id).limit(1))).scalar_one_or_none()
 
@@ -234,12 +241,11 @@ class OperationStore:
             found.setdefault(row.operation_id, []).append(_step(row))
         return found
 
-    async def _set_step(self, connection: AsyncConnection, operation_id: str, note: Note) -> None:
-        assert note.step is not None
-        values: dict[str, Any] = {"status": note.step.status, "state": note.step.state}
+    async def _set_step(self, connection: AsyncConnection, operation_id: str, step: StoredStep, note: Note) -> None:
+        values: dict[str, Any] = {"status": step.status, "state": step.state}
         values |= {"sent_at": self._now} if note.sent else {}
         values |= {"finished_at": self._now} if note.settled else {}
-        its = (OPERATION_STEPS.c.operation_id == operation_id) & (OPERATION_STEPS.c.n == note.step.n)
+        its = (OPERATION_STEPS.c.operation_id == operation_id) & (OPERATION_STEPS.c.n == step.n)
         await connection.execute(OPERATION_STEPS.update().where(its).values(values))
 
     async def _hold_on(self, connection: AsyncConnection, place: str, owner: str, lease: float) -> None:
