@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from adapter import __version__
-from adapter.cli import accounts, demo, directory, graph, sandbox, serving, status, tokens, upkeep
+from adapter.cli import (
+    accounts,
+    demo,
+    directory,
+    granting,
+    graph,
+    offboarding,
+    operations,
+    sandbox,
+    serving,
+    status,
+    tokens,
+    upkeep,
+)
 from adapter.cli.console import Commands, examples
 
 app = typer.Typer(
@@ -42,7 +55,9 @@ def root(
     pass
 
 
-for noun in (demo, serving, sandbox, upkeep, tokens, accounts, directory, graph, status):
+for noun in (
+    demo, serving, sandbox, upkeep, tokens, accounts, directory, graph, status, granting, offboarding, operations,
+):  # fmt: skip
     noun.register(app)
 
 

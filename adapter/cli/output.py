@@ -95,10 +95,10 @@ def _cell(value: Any) -> str:
 
 
 @contextmanager
-def progress() -> Iterator["Bar"]:
-    """A bar on stderr, shown in a terminal only and gone when it is over."""
+def progress(words: str = "Reading the directory") -> Iterator["Bar"]:
+    """A bar on stderr, shown in a terminal only and gone when it is over; `words` say what takes so long."""
     console = Console(stderr=True)
-    columns = (TextColumn("Reading the directory"), BarColumn(), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn(words), BarColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as shown:
         yield Bar(shown, shown.add_task("", total=None, said=""))
 

@@ -67,11 +67,14 @@ class Asks:
         if subject.scope is not None and scope is not subject.scope:
             raise refuse(f"{subject.scope.kind}_id", "is named in the query too", "one place")
         if scope is None:
-            return _ask("users.delete", body, person=person, everywhere=True)
+            proof = "places" if body.proof is UNSET else body.proof
+            return _ask("users.delete", body, person=person, everywhere=True, proof=proof)
+        if body.proof is not UNSET:
+            raise refuse("proof", "is named with a place", "none: it is for removals from everywhere")
         return _ask("users.delete", body, person=person, changes=[Change(verb="take", place=scope)])
 
     def offboard(self, body: bodies.Offboard, _: Subject) -> Ask:
-        return _ask("users.offboard", body, person=_person(body), everywhere=True)
+        return _ask("users.offboard", body, person=_person(body), everywhere=True, proof=body.proof)
 
     # --- grants
 

@@ -5,7 +5,7 @@ an id, or an object with one.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -125,10 +125,17 @@ class UserUpdate(_Write, kw_only=True):
     roles: Annotated[list[RoleEntry], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_ENTRIES})]
 
 
+Proof = Annotated[
+    Literal["places", "full"],
+    Meta(description="How it is proved: by reading back the places it was about, or all that could hold the person"),
+]
+
+
 class UserDelete(Placed, kw_only=True):
     """Take away everything, or with a place what there is in that place."""
 
     id: Id | UnsetType = UNSET
+    proof: Proof | UnsetType = UNSET
     remote_data: Remote | UnsetType = UNSET
 
 
@@ -142,6 +149,7 @@ class Offboard(_Person, kw_only=True):
     """Take everything away from somebody, and prove it."""
 
     dry_run: bool = False
+    proof: Proof = "places"
 
 
 class Grant(Placed, kw_only=True):
