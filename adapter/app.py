@@ -1,5 +1,6 @@
 """The composition: the one module that knows every room. `open_house` for commands, `create_app` for ASGI servers."""
 
+import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ from adapter.web.repeats import Repeating
 
 PROVIDER = "heroku"
 
+_PASSES = (20_000, 20, 25)
+"""When the collector looks for cycles. A directory is millions of objects in trees: by Python's own thresholds a
+gather of 20,000 people would be stopped a dozen times, half a second at the end, to walk through them for nothing.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class House:
@@ -79,6 +85,7 @@ def mapping_dirs(settings: Settings) -> list[Path]:
 @asynccontextmanager
 async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterator[House]:
     """A house in working order, closed again at the end. StartupError says what keeps it from opening."""
+    gc.set_threshold(*_PASSES)
     provider, model = declarations(settings)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
