@@ -1,4 +1,4 @@
-"""`python -m tests.long kill-gather [--runs N] [--seed N]`: what takes too long for every change."""
+"""What takes too long for every change: `python -m tests.long kill-gather [--runs N] [--seed N]`, `… two-processes`."""
 
 import argparse
 import secrets
@@ -9,19 +9,20 @@ from pathlib import Path
 
 from adapter.logs import configure
 from tests.long.kill_gather import Trial, kill_gather
+from tests.long.two_processes import two_processes
 from tests.storage.servers import PostgresServer
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long", description=__doc__)
-    parser.add_argument("trial", choices=["kill-gather"])
+    parser.add_argument("trial", choices=["kill-gather", "two-processes"])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     configure("error", "console")
     server = PostgresServer()
     try:
-        return _run(asked.runs, asked.seed, server)
+        return _run(asked.runs, asked.seed, server) if asked.trial == "kill-gather" else _two_processes(server)
     finally:
         server.stop()
 
@@ -47,6 +48,15 @@ def _run(runs: int, seed: int, server: PostgresServer) -> int:
         f"in {time.monotonic() - began:.0f} s\n"
     )
     return 0
+
+
+def _two_processes(server: PostgresServer) -> int:
+    found = two_processes(server.create())
+    sys.stdout.write(
+        f"two-processes: {found.requests} requests in {found.seconds:.0f} s, {len(found.twice)} lists asked for twice\n"
+    )
+    sys.stdout.writelines(f"  {count} x {path}\n" for path, count in found.twice.items())
+    return int(bool(found.twice))
 
 
 def _tell(line: str) -> None:

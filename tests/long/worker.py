@@ -1,7 +1,7 @@
 """A process that gathers on command: `python -m tests.long.worker ACCOUNT_ID`, the settings in the environment.
 
 Each line of its input is a command. `gather` reads everything anew and answers with who has what; `write` first has
-everything read again, as after a write, and says `begun` before it gathers.
+everything read again, as after a write, and says `begun` before it gathers; `ask` answers as any caller is answered.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def work(account_id: str) -> None:
             if command == "write":
                 say("begun")
                 await house.directory.begin(account_id, await house.accounts.open(account_id))
-            say(await gathered(house, account_id))
+            say(await gathered(house, account_id, max_age=None if command == "ask" else 0.0))
 
 
 def say(what: Any) -> None:
@@ -33,18 +33,18 @@ def say(what: Any) -> None:
     sys.stdout.flush()
 
 
-async def gathered(house: House, account_id: str) -> dict[str, Any]:
+async def gathered(house: House, account_id: str, *, max_age: float | None) -> dict[str, Any]:
     """The names of all users and the ids of all their grants, once what was read is kept."""
-    users = await everything(house, account_id, "users")
-    grants = await everything(house, account_id, "role_assignments")
+    users = await everything(house, account_id, "users", max_age)
+    grants = await everything(house, account_id, "role_assignments", max_age)
     await house.directory._accounts[account_id]._keeper.settle()
     return {"users": {user["id"]: user["name"] for user in users}, "grants": sorted(grant["id"] for grant in grants)}
 
 
-async def everything(house: House, account_id: str, name: str) -> list[dict[str, Any]]:
+async def everything(house: House, account_id: str, name: str, max_age: float | None) -> list[dict[str, Any]]:
     client = await house.accounts.open(account_id)
     resource = house.directory.resource(name)
-    query = Query(limit=MAX_LIMIT, max_age=0.0)
+    query = Query(limit=MAX_LIMIT, max_age=max_age)
     found: list[dict[str, Any]] = []
     while True:
         answer = await house.directory.list_records(account_id, client, resource, query)
