@@ -76,7 +76,7 @@ class RunningSandbox:
         shown: dict[str, Any] = self.control("GET", "world")
         return shown
 
-    def control(self, method: str, name: str, body: object = None, **query: str) -> Any:
+    def control(self, method: str, name: str, /, body: object = None, **query: str) -> Any:
         """Call a control endpoint, `/sandbox/<name>`. Raises `urllib.error.HTTPError` on what it refuses."""
         url = f"{self.url}/sandbox/{name}" + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
