@@ -55,7 +55,7 @@ def _show(units: list[dict[str, Any]], summary: Mapping[str, Any]) -> None:
     table(COLUMNS, [_row(unit) for unit in units])
     states = ", ".join(f"{count} {state}" for state, count in summary["states"].items() if count)
     note(f"{summary['units']} units: {states or 'none is known yet'}.")
-    note(f"Reading everything anew takes {summary['gather_cost']} requests; a unit stays fresh {summary['max_age']} s.")
+    note(_cost(summary))
     note(_budget(summary["budget"]))
     if summary["next_due_at"]:
         note(f"The next unit is due at {summary['next_due_at']}; the question after that refreshes it.")
@@ -71,6 +71,14 @@ def _row(unit: Mapping[str, Any]) -> dict[str, Any]:
         "due": "next question" if unit["state"] in {"due", "stale", "never"} else unit["due_at"],
         "proof": None if proof is None else f"{'right' if proof['right'] else 'wrong'} {proof['day']}",
     }
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    known = "" if summary["is_cost_known"] else "at least "
+    return (
+        f"Reading everything anew takes {known}{summary['gather_cost']} requests, what is not fresh "
+        f"{known}{summary['due_cost']}; a unit stays fresh {summary['max_age']} s."
+    )
 
 
 def _budget(budget: Mapping[str, Any]) -> str:

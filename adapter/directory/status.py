@@ -3,7 +3,7 @@
 Nothing is asked of the provider for it: what hangs on what is told from the units at hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -64,11 +64,16 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All units together. `gather_cost`: upstream requests that reading everything anew takes."""
+    """All units together. Costs are in upstream requests: `gather_cost` of reading everything anew, `due_cost` of what
+    is not fresh. Of a list that was never read they know one request, and nothing of what hangs on it.
+    """
 
     units: int
     states: Mapping[Standing, int]
     gather_cost: int
+    due_cost: int
+    is_cost_known: bool
+    """Whether every list that others hang on has been read: until then a gather takes more than is told here."""
     max_age: float
     """Seconds that a unit stays fresh: at least as long as the requests of a whole gather take to flow back."""
     budget: Budget
@@ -111,7 +116,9 @@ async def status_of(
     now = units.now()
     found = [_unit(read, units, now, max_age) for read in gather.reads()]
     found = _held(found, units, purse, now)
-    return Status(at=now, summary=_summary(found, client, purse, reserve, max_age, now), units=found)
+    parents = {name for unit in model.units.values() for name in unit.parents}
+    summary = _summary(found, client, purse, parents=parents, reserve=reserve, max_age=max_age, now=now)
+    return Status(at=now, summary=summary, units=found)
 
 
 def _unit(read: Read, units: AccountUnits, now: float, max_age: float) -> UnitStatus:
@@ -180,17 +187,31 @@ def _wait(unit: UnitStatus, until: float) -> UnitStatus:
 
 
 def _summary(
-    found: Sequence[UnitStatus], client: Client, purse: Purse, reserve: int, max_age: float, now: float
+    found: Sequence[UnitStatus],
+    client: Client,
+    purse: Purse,
+    *,
+    parents: Collection[str],
+    reserve: int,
+    max_age: float,
+    now: float,
 ) -> Summary:
     states = [unit.state for unit in found]
     return Summary(
         units=len(found),
         states={standing: states.count(standing) for standing in STANDINGS},
-        gather_cost=sum({unit.path: unit.cost for unit in found}.values()),
+        gather_cost=_cost(found),
+        due_cost=_cost(unit for unit in found if unit.state == "held" or unit.due_at <= now),
+        is_cost_known=not any(unit.fetched_at is None and unit.unit in parents for unit in found),
         max_age=max_age,
         budget=Budget(remaining=client.budget.remaining, reserve=reserve, affordable=purse.affordable()),
         next_due_at=min((unit.due_at for unit in found if unit.due_at > now), default=None),
     )
+
+
+def _cost(units: Iterable[UnitStatus]) -> int:
+    """Two units may share a path, and are read once."""
+    return sum({unit.path: unit.cost for unit in units}.values())
 
 
 # --- shown

@@ -33,6 +33,28 @@ async def test_before_any_question_only_the_roots_are_known_and_none_was_read() 
     assert status.summary.next_due_at is None
 
 
+async def test_what_a_gather_takes_is_known_once_the_lists_are_read_that_others_hang_on() -> None:
+    house = House(two_teams())
+    first = (await stands(house)).summary
+    assert (first.gather_cost, first.due_cost, first.is_cost_known) == (5, 5, False)
+
+    await house.ask(name="groups")
+    await house.ask(name="organizations")
+    await house.ask("workspace_type=app", "workspaces")
+    before = (await stands(house)).summary
+    house.provider.forget_calls()
+    for name in house.directory.model.resources:
+        if name not in {"activities", "roles"}:
+            await house.ask(name=name)
+
+    # The proof of a team's permissions reads one app's own list too, which belongs to none of the units.
+    took = len(house.provider.calls) - house.provider.calls.count("/apps/a1/collaborators")
+    assert before.is_cost_known
+    assert 0 < before.due_cost == took < before.gather_cost
+    after = (await stands(house)).summary
+    assert (after.gather_cost, after.due_cost, after.is_cost_known) == (before.gather_cost, 0, True)
+
+
 async def test_what_was_read_is_fresh_with_its_age_cost_and_place() -> None:
     house = House(two_teams())
     house.provider.pages = 3
