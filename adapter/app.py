@@ -204,6 +204,7 @@ class _App:
         try:
             async with open_house(self._settings) as house:
                 self._served = _edge(house)
+                house.accounts.report_lost_keys()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except AdapterError as error:

@@ -1,12 +1,17 @@
 """What is sealed with an older key, sealed anew with the first: while others read, write and replace it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from adapter.errors import KeyLost
 from adapter.storage.vault import Vault
+
+_MOST_NAMED = 100
+
+_log = structlog.get_logger(__name__)
 
 
 class Sealed(Protocol):
@@ -45,6 +50,13 @@ async def rotated(vault: Vault, drawer: Sealed, *, about: Callable[[str], str], 
         else:
             lost.append(owner_id)
     return KeyRotation(resealed=resealed, current=current, lost=tuple(lost))
+
+
+async def reported(lost: Callable[[], Awaitable[Sequence[str]]]) -> None:
+    """Name in the log the integrated accounts whose credential no key opens."""
+    if named := await lost():
+        advice = KeyLost().message
+        _log.error("keys_lost", count=len(named), integrated_account_ids=named[:_MOST_NAMED], advice=advice)
 
 
 async def _resealed(vault: Vault, drawer: Sealed, owner_id: str, sealed: bytes, about: str, reread: Reread) -> bool:

@@ -27,7 +27,7 @@ from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
 from adapter.accounts.leaving import Grants, Removal, taken_back
 from adapter.accounts.refreshing import Refreshing
-from adapter.accounts.rotation import KeyRotation, rotated
+from adapter.accounts.rotation import KeyRotation, reported, rotated
 from adapter.accounts.trial import Finding, UnitScopes, tried
 from adapter.errors import (
     AccountBlocked,
@@ -278,6 +278,12 @@ class Accounts:
         rotation = await rotated(self._vault, self._store, about=about, reread=self._store.credential)
         _log.info("keys_rotated", resealed=rotation.resealed, current=rotation.current, lost=rotation.lost)
         return rotation
+
+    def report_lost_keys(self) -> None:
+        """Name in the log, in a moment, the accounts that no key opens. They are refused one by one when they are used:
+        no reason not to serve the others.
+        """
+        self._chores.add("report_lost_keys", reported(self.lost_keys))
 
     async def lost_keys(self) -> tuple[str, ...]:
         """The integrated accounts whose credential was sealed with a key that is no longer there."""

@@ -1,4 +1,4 @@
-"""What a deployment needs now and then: `adapter migrate`, `adapter check`, `adapter keys rotate`."""
+"""What a deployment needs now and then: `adapter migrate`, `adapter check`, `adapter keys …`."""
 
 import asyncio
 from pathlib import Path
@@ -11,6 +11,8 @@ from adapter.cli.console import AsJson, examples, in_house, note, settings, show
 from adapter.errors import ConfigError, DeclarationError
 
 if TYPE_CHECKING:
+    from adapter.accounts.rotation import KeyRotation
+    from adapter.app import House
     from adapter.config import Settings
     from adapter.mapping.model import Model
 
@@ -116,9 +118,15 @@ def _tell(results: list[Checked], faults: list[str]) -> None:
 def rotate(as_json: AsJson = False) -> None:
     """Seal every credential with the first of ADAPTER_SECRET_KEYS; after that, the others can be taken out.
 
+    The adapter goes on serving. What serves must know both keys before ($OLD,$NEW), and may forget $OLD after.
     Exit code 1: no key opens some credential. Put its key back, or connect that account anew.
     """
-    rotation = in_house(lambda house: house.accounts.rotate_keys())
+
+    async def rotated(house: "House") -> "KeyRotation":
+        await house.connecting.rotate_keys()
+        return await house.accounts.rotate_keys()
+
+    rotation = in_house(rotated)
     if as_json:
         show_json(rotation)
     else:
@@ -126,4 +134,19 @@ def rotate(as_json: AsJson = False) -> None:
         for account_id in rotation.lost:
             note(f"error: no key opens the credential of account {account_id}.")
     if rotation.lost:
+        raise typer.Exit(1)
+
+
+@keys.command("check", epilog=examples("adapter keys check"))
+def check_keys(as_json: AsJson = False) -> None:
+    """Say whether ADAPTER_SECRET_KEYS opens every credential. Exit code 1 names the accounts that it doesn't."""
+    lost = in_house(lambda house: house.accounts.lost_keys())
+    if as_json:
+        show_json({"lost": lost})
+    elif not lost:
+        typer.echo("Every credential can be opened.")
+    else:
+        for account_id in lost:
+            note(f"error: no key opens the credential of account {account_id}.")
+    if lost:
         raise typer.Exit(1)

@@ -24,10 +24,11 @@ from adapter.errors import (
     UpstreamUnreachable,
     WrongAccount,
 )
-from adapter.models import IntegratedAccount, ProviderIdentity, Secret
+from adapter.models import ErrorNote, IntegratedAccount, ProviderIdentity, Secret
 from adapter.storage.database import Database
 from adapter.storage.tables import METADATA
 from tests.accounts.fakes import ACME, API, OTHER, FakeProvider, House, Key, holder
+from tests.storage.samples import NOW
 
 OLD, NEW = "fake-old-key-" + "o" * 32, "fake-new-key-" + "n" * 32
 
@@ -271,6 +272,70 @@ async def test_blocking_acts_at_once_and_unblocking_too(house: House) -> None:
     await house.accounts.open(account.id)
 
 
+async def test_blocking_and_unblocking_act_within_five_seconds_elsewhere(house: House, second_house: House) -> None:
+    account = await connect(house)
+    client = await second_house.accounts.open(account.id)
+    await client.send("GET", "/teams")
+
+    def asks() -> list[Awaitable[object]]:
+        # Whoever was let in before has a client already.
+        return [second_house.accounts.open(account.id), client.send("GET", "/teams")]
+
+    for blocked in (True, False):
+        await house.accounts.patch(account.id, is_blocked=blocked)
+        await _within_five_seconds(asks, AccountBlocked if blocked else None)
+
+
+async def _within_five_seconds(asks: Callable[[], list[Awaitable[object]]], error: type[AdapterError] | None) -> None:
+    """Until every one of them ends with the error, or without any."""
+    ended: list[object] = []
+    async with asyncio.timeout(5):
+        for _ in range(1000):
+            ended = await asyncio.gather(*asks(), return_exceptions=True)
+            if all(isinstance(end, error) if error else not isinstance(end, BaseException) for end in ended):
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError(ended)
+
+
+@pytest.mark.parametrize("key", ["fake-read", "fake-identity"])
+async def test_a_better_key_ends_the_memory_of_a_403(house: House, key: str) -> None:
+    account = await connect(house, key)
+    await house.store.update(account.id, last_forbidden_error=ErrorNote(code="forbidden", message="no", at=NOW))
+
+    better = await house.accounts.replace_credentials(account.id, Secret("fake-ann"))
+
+    assert better.last_forbidden_error is None
+
+
+async def test_a_kept_credential_that_opens_another_account_is_used_no_more(
+    house: House, provider: FakeProvider
+) -> None:
+    account = await connect(house)
+    provider.keys["fake-ann"] = Key(owner="bob")
+
+    with pytest.raises(Conflict):
+        await house.accounts.refresh_credentials(account.id)
+
+    marked = await house.accounts.get(account.id)
+    assert (marked.status, marked.identity) == ("validation_error", account.identity)
+    assert marked.last_error is not None
+    assert marked.last_error.code == "conflict"
+    with pytest.raises(NeedsReauth, match="validation_error"):
+        await house.accounts.open(account.id)
+    again = await house.accounts.replace_credentials(account.id, Secret("fake-ann-2"))
+    assert (again.status, again.last_error) == ("active", None)
+
+
+async def test_a_credential_that_can_no_longer_show_its_owner_keeps_them(house: House, provider: FakeProvider) -> None:
+    account = await connect(house)
+    provider.keys["fake-ann"] = Key(owner="ann", scopes="read")
+
+    refreshed = await house.accounts.refresh_credentials(account.id)
+
+    assert (refreshed.status, refreshed.identity, refreshed.scopes) == ("active", account.identity, ("read",))
+
+
 async def test_a_new_key_of_the_same_person_is_used_at_once(house: House) -> None:
     account = await connect(house)
     await (await house.accounts.open(account.id)).send("GET", "/teams")
@@ -469,6 +534,22 @@ async def test_an_account_whose_key_is_lost_is_named(database: Database, provide
         await house.close()
 
 
+async def test_at_start_the_accounts_that_no_key_opens_are_named(database: Database, provider: FakeProvider) -> None:
+    old, new = House(database, provider, [OLD]), House(database, provider, [NEW])
+    locked, open_ = await connect(old), await connect(new, "fake-bob")
+
+    with structlog.testing.capture_logs() as logs:
+        for house in (old, new):
+            house.accounts.report_lost_keys()
+            await house.chores.finish()
+
+    told = [line for line in logs if line["event"] == "keys_lost"]
+    assert [line["integrated_account_ids"] for line in told] == [(open_.id,), (locked.id,)]
+    assert "ADAPTER_SECRET_KEYS" in told[0]["advice"]
+    for house in (old, new):
+        await house.close()
+
+
 async def test_a_rotation_broken_off_is_finished_by_the_next(
     database: Database, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -564,5 +645,6 @@ def test_accounts_give_no_other_way_to_a_credential() -> None:
         "refresh_credentials",
         "remove",
         "replace_credentials",
+        "report_lost_keys",
         "rotate_keys",
     }

@@ -91,9 +91,20 @@ def test_a_lost_key_names_the_account_that_it_locks_out(sealed: Terminal) -> Non
     account = sealed("account", "list", "--json", ADAPTER_SECRET_KEYS=OLD).json["result"][0]["id"]
 
     ended = sealed("keys", "rotate", ADAPTER_SECRET_KEYS=NEW)
+    checked = sealed("keys", "check", ADAPTER_SECRET_KEYS=NEW)
     reading = sealed("users", "list", ADAPTER_SECRET_KEYS=NEW)
 
     assert ended.code == 1
     assert account in ended.err
     assert reading.code == 1
     assert "ADAPTER_SECRET_KEYS" in reading.err
+    assert checked.code == 1
+    assert account in checked.err
+
+
+def test_keys_that_open_everything_are_found_to(sealed: Terminal) -> None:
+    checked = sealed("keys", "check", ADAPTER_SECRET_KEYS=f"{NEW},{OLD}")
+    as_json = sealed("keys", "check", "--json", ADAPTER_SECRET_KEYS=OLD)
+
+    assert (checked.code, checked.out) == (0, "Every credential can be opened.\n")
+    assert as_json.json == {"lost": []}
