@@ -11,9 +11,10 @@ import msgspec
 
 from adapter.directory.gather import Gather, Read, Scope, missing_of
 from adapter.directory.units import Missing
+from adapter.directory.writing.conditions import Wish
 from adapter.directory.writing.drafting import Draft, drafted
 from adapter.directory.writing.ground import Blocked, Ground, Spot
-from adapter.directory.writing.model import Ask, Change, Obstacle, PlaceRef
+from adapter.directory.writing.model import Ask, Held, Obstacle, PlaceRef
 from adapter.directory.writing.people import Found, Whom, holding_of, look_for
 from adapter.errors import Unprocessable
 from adapter.mapping.writes import Entry, PlaceKind
@@ -23,7 +24,9 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """What a look through the directory came to. `full_proof`: the requests that reading all of it anew takes."""
 
     drafts: tuple[Draft, ...]
+    held: tuple[Held, ...]
     remains: tuple[Obstacle, ...]
+    held: tuple[Held, ...]
     unknown: tuple[Missing, ...]
     reads: tuple[Read, ...]
     full_proof: int
@@ -48,7 +51,8 @@ async def sweep(ground: Ground, ask: Ask, whom: Whom) -> Sweep:
     found, faults = await look_for(desk, whom, reads)
     presences = _presences(found, list(ground.writes.places))
     taken, remains = [], []
-    for presence in _uncovered(presences):
+    held = _held(presences)
+    for presence in (presence for presence, one in zip(presences, held, strict=True) if one.by is None):
         made = await _taken(ground, ask, whom, presence)
         if isinstance(made, Draft):
             taken.append(made)
@@ -58,7 +62,9 @@ async def sweep(ground: Ground, ask: Ask, whom: Whom) -> Sweep:
     used = {id(read): read for _, read, _ in found}
     return Sweep(
         drafts=tuple(taken),
+        held=tuple(_held(presences)),
         remains=tuple(remains),
+        held=tuple(held),
         unknown=tuple(unknown),
         reads=tuple(used.values()),
         full_proof=sum(read.state.cost for reads in gather.done.values() for read in reads.values()),
@@ -74,7 +80,7 @@ async def _taken(ground: Ground, ask: Ask, whom: Whom, presence: _Presence) -> D
         entries: Sequence[Entry] = presence.entries
         if presence.kind.keepers & set(holding_of(presence.kind, entries).roles):
             entries = await ground.of(whom, spot)
-        made = await drafted(ground, ask, whom, Change(verb="take", place=spot.ref), spot, entries)
+        made = await drafted(ground, ask, whom, Wish(verb="take", place=spot.ref), spot, entries)
     except Blocked as blocked:
         return [blocked.obstacle]
     return [obstacle for obstacle in made.obstacles if not obstacle.is_warning] if made.refused else made
@@ -100,19 +106,32 @@ def _presence(kind: PlaceKind, entry: Entry) -> _Presence:
     return _Presence(kind=kind, ref=ref, record={"id": entry.place_id, "name": entry.place_name}, entries=[])
 
 
-def _uncovered(presences: Sequence[_Presence]) -> list[_Presence]:
-    """Without what goes, or stays, with a membership in the place above."""
-    covering = {
-        (kind, presence.ref.id)
+def _covering(presences: Iterable[_Presence]) -> dict[tuple[str, str | None], PlaceRef]:
+    """By kind and id of the place above: the memberships with which everything of that kind in it goes, or stays."""
+    return {
+        (kind, presence.ref.id): presence.ref
         for presence in presences
         for kind in presence.kind.covers
         if any(not entry.pending for entry in presence.entries)
     }
-    return [
-        presence
-        for presence in presences
-        if not any((presence.kind.name, entry.within) in covering for entry in presence.entries)
-    ]
+
+
+def _above(presence: _Presence, covering: Mapping[tuple[str, str | None], PlaceRef]) -> PlaceRef | None:
+    found = (covering.get((presence.kind.name, entry.within)) for entry in presence.entries)
+    return next((ref for ref in found if ref is not None), None)
+
+
+def _held(presences: Sequence[_Presence]) -> Iterable[Held]:
+    covering = _covering(presences)
+    for presence in presences:
+        holding = holding_of(presence.kind, presence.entries)
+        yield Held(place=presence.ref, holding=holding, by=_above(presence, covering))
+
+
+def _uncovered(presences: Sequence[_Presence]) -> list[_Presence]:
+    """Without what goes, or stays, with a membership in the place above."""
+    covering = _covering(presences)
+    return [presence for presence in presences if _above(presence, covering) is None]
 
 
 async def inside(ground: Ground, whom: Whom, spot: Spot) -> list[PlaceRef]:

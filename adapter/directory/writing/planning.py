@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapter.directory.writing import prints
+from adapter.directory.writing.conditions import Wish, wishes
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.drafting import Draft, draft, step_of
 from adapter.directory.writing.everywhere import Sweep, inside, sweep
@@ -18,18 +19,17 @@ from adapter.directory.writing.ground import Blocked, Ground
 from adapter.directory.writing.grouping import check_group, plan_group
 from adapter.directory.writing.guards import is_own
 from adapter.directory.writing.looking import Looked, look_up
-from adapter.directory.writing.model import Ask, Change, Cost, Obstacle, Operation, Plan, Step
+from adapter.directory.writing.model import Ask, Cost, Obstacle, Operation, Plan, Step
 from adapter.directory.writing.people import Whom
 from adapter.directory.writing.plans import (
-    change_of,
     finished,
-    merged,
     mismatch,
     notes,
     obstacles_of,
     read_back,
     rests_on,
     steps_of,
+    wish_of,
 )
 from adapter.directory.writing.results import result_of
 from adapter.errors import InvalidBody
@@ -76,13 +76,14 @@ class Planner:
         except Blocked as blocked:
             return blocked.obstacle
 
-    async def look_up(self, desk: Desk, ask: Ask, step: Step) -> Looked:
+    async def look_up(self, desk: Desk, ask: Ask, step: Step, *, patient: bool = False) -> Looked:
         """What became of a call whose answer was lost, or reads as if it had been needless: read from the provider.
 
-        Where lists go on showing what is gone, they are read again until that is over.
+        `patient`: lists that may go on showing what is gone are read again until that is over, some seconds. It is for
+        a refusal that says so; whether a lost removal was done is told sooner by sending it again. RemoteRateLimited.
         """
         await desk.units.open()
-        return await look_up(desk, ask, step, self._sleep)
+        return await look_up(desk, ask, step, self._sleep if patient else None)
 
     async def result(self, desk: Desk, operation: Operation) -> Any:
         """The body of the answer: what was written, as the provider shows it now."""
@@ -107,8 +108,8 @@ class Planner:
         ground = Ground(desk, since=desk.units.now())
         drafts: list[Draft] = []
         blocked: list[Obstacle] = []
-        for change in merged(ask.changes, list(desk.writes.places)):
-            for each in await self._changes(ground, whom, change, blocked):
+        for wish in wishes(ask.changes, list(desk.writes.places)):
+            for each in await self._wishes(ground, whom, wish, blocked):
                 try:
                     drafts.append(await draft(ground, ask, whom, each))
                 except Blocked as fault:
@@ -129,22 +130,22 @@ class Planner:
             ),
         )
 
-    async def _changes(self, ground: Ground, whom: Whom, change: Change, blocked: list[Obstacle]) -> list[Change]:
+    async def _wishes(self, ground: Ground, whom: Whom, wish: Wish, blocked: list[Obstacle]) -> list[Wish]:
         """A removal from a place that somebody is no member of is one from what they have inside it."""
-        if change.verb != "take" or change.roles:
-            return [change]
+        if wish.verb != "take" or wish.roles:
+            return [wish]
         try:
-            spot = await ground.spot(change.place)
+            spot = await ground.spot(wish.place)
             if not spot.kind.covers:
-                return [change]
+                return [wish]
             mine = await ground.of(whom, spot)
             if any(not entry.pending for entry in mine):
-                return [change]
-            below = [Change(verb="take", place=ref) for ref in await inside(ground, whom, spot)]
+                return [wish]
+            below = [Wish(verb="take", place=ref) for ref in await inside(ground, whom, spot)]
         except Blocked as fault:
             blocked.append(fault.obstacle)
             return []
-        return [*([change] if mine or not below else []), *below]
+        return [*([wish] if mine or not below else []), *below]
 
     # --- everywhere
 
@@ -162,6 +163,7 @@ class Planner:
                 steps=tuple(steps),
                 obstacles=(*_refused(desk, whom, swept), *mismatch(whom), *obstacles_of(swept.drafts)),
                 remains=tuple(remains),
+                held=swept.held,
                 unknown=swept.unknown,
                 rests_on=rests_on(desk, [*swept.reads, *ground.reads.values()], whom),
                 cost=Cost(steps=len(steps), read_back=read_back(desk, steps), full_proof=swept.full_proof),
@@ -176,7 +178,7 @@ class Planner:
         if ask.everywhere and not anew and not _guarded(ground, step):
             return step
         whom = Whom(ask.person, ground.desk.people)
-        made = await draft(ground, ask, whom, change_of(ask, step))
+        made = await draft(ground, ask, whom, wish_of(ask, step))
         refusal = next((obstacle for obstacle in made.obstacles if not obstacle.is_warning), None)
         if refusal is not None:
             return refusal
