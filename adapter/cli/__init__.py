@@ -56,7 +56,7 @@ def root(
 
 
 for noun in (
-    demo, serving, sandbox, upkeep, tokens, accounts, directory, graph, status, granting, offboarding, operations,
+    demo, serving, sandbox, upkeep, tokens, accounts, links, directory, graph, status, granting, offboarding, operations,
 ):  # fmt: skip
     noun.register(app)
 

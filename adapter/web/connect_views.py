@@ -15,6 +15,8 @@ from adapter.web.connect_words import Problem, Words, filled
 CANCELLED = "cancelled"
 DENIED = "oauth_denied"
 NO_KEY = "no_key"
+FAILED = "failed"
+"""Whatever there are no words for."""
 _BAD_KEY = "invalid_credential"
 _OWN: Mapping[type[AdapterError], tuple[str, str]] = {
     LinkInvalid: ("This link no longer works", ""),
@@ -134,15 +136,15 @@ class Views:
 
     def knows(self, code: str | None) -> bool:
         """Whether there are words for this code: what else an address may say is not shown."""
-        return code is not None and code in self._words.problems
+        return code is not None and (code in self._words.problems or code == FAILED)
 
     def code_of(self, error: AdapterError) -> str:
-        """The code under which `problem` finds the words for this error."""
+        """The code under which there are words for this error."""
         if isinstance(error, InvalidBody):
             # A key of a shape that no header can carry: to whoever pasted it, it is a wrong one.
             return _BAD_KEY
         remote: str | None = getattr(error, "remote_id", None)
-        return remote if remote is not None and self.knows(remote) else error.code
+        return next((code for code in (remote, error.code) if code in self._words.problems), None) or FAILED
 
     def _scopes(self, session: Session) -> Sequence[str]:
         """The provider's scopes that are asked for: without OAuth too, a key should hold what OAuth would ask for."""
