@@ -62,6 +62,7 @@ class Writes(Protocol):
         *,
         if_match: str | None = None,
         key: str | None = None,
+        address: str = "",
         wait: float = WAIT,
     ) -> Outcome: ...
 
@@ -174,6 +175,8 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
     if_match: str | None
     key: str | None
+    address: str
+    """Method and path: a key holds for these alone."""
     ignored: tuple[str, ...]
 
 
@@ -203,7 +206,14 @@ class _Door:
             headers = rate_headers(client.budget) | warned(plan.obstacles, said.ignored)
             return planned(plan, headers, wrapped=write.is_custom)
         outcome = await self._writes.write(
-            account_id, client, caller, said.ask, if_match=said.if_match, key=said.key, wait=WAIT
+            account_id,
+            client,
+            caller,
+            said.ask,
+            if_match=said.if_match,
+            key=said.key,
+            address=said.address,
+            wait=WAIT,
         )
         operation = outcome.operation
         headers = rate_headers(client.budget) | warned(operation.plan.obstacles, said.ignored)
@@ -237,6 +247,7 @@ async def _said(request: Request, write: Write, make: Callable[[Any, Subject], A
         dry_run=dry_run,
         if_match=if_match,
         key=key,
+        address=f"{write.method} {request.scope['path']}",
         ignored=(*ignored, *(name for name in unused if name in request.headers), *_fields_without_effect(body)),
     )
 

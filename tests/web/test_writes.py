@@ -168,7 +168,7 @@ async def test_a_body_is_an_object_and_only_a_delete_may_do_without(door: Door, 
 async def test_a_write_is_waited_for_and_comes_with_what_makes_it_safe(door: Door) -> None:
     await door.directory("DELETE", "/users/u-1", headers={"if-match": '"p1an"', "idempotency-key": "k-1"})
     assert (door.last["call"], door.last["if_match"], door.last["key"]) == ("write", "p1an", "k-1")
-    assert door.last["wait"] == 20
+    assert (door.last["address"], door.last["wait"]) == ("DELETE /unified/user-directory/users/u-1", 20)
 
     await door.directory("DELETE", "/users/u-1")
     assert (door.last["if_match"], door.last["key"]) == (None, None)
