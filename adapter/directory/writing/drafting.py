@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from adapter.directory.writing.conditions import NOTHING, call_for, roles_there, same, seen_as, wanted
+from adapter.directory.writing.conditions import NOTHING, Wish, call_for, roles_there, same, seen_as, wanted
 from adapter.directory.writing.ground import Blocked, Ground, Spot
 from adapter.directory.writing.guards import Case, guarded
-from adapter.directory.writing.model import Ask, Change, Holding, Obstacle, PlaceRef, Step
+from adapter.directory.writing.model import Ask, Holding, Obstacle, PlaceRef, Step
 from adapter.directory.writing.people import Whom, holding_of, known
 from adapter.mapping.compiled import false
 from adapter.mapping.units import HOLE
@@ -31,21 +31,21 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return any(not obstacle.is_warning for obstacle in self.obstacles)
 
 
-async def draft(ground: Ground, ask: Ask, whom: Whom, change: Change) -> Draft:
+async def draft(ground: Ground, ask: Ask, whom: Whom, wish: Wish) -> Draft:
     """The change as it would be made now, from what the provider says now. Blocked where it can't be drafted."""
-    spot = await ground.spot(change.place)
+    spot = await ground.spot(wish.place)
     mine = await ground.of(whom, spot)
-    implied = await _implied(ground, whom, change, spot, mine) if change.verb == "take" else []
-    made = await drafted(ground, ask, whom, change, spot, mine)
+    implied = await _implied(ground, whom, wish, spot, mine) if wish.taken or wish.verb == "take" else []
+    made = await drafted(ground, ask, whom, wish, spot, mine)
     return msgspec.structs.replace(made, obstacles=(*made.obstacles, *implied))
 
 
-async def drafted(ground: Ground, ask: Ask, whom: Whom, change: Change, spot: Spot, mine: Sequence[Entry]) -> Draft:
+async def drafted(ground: Ground, ask: Ask, whom: Whom, wish: Wish, spot: Spot, mine: Sequence[Entry]) -> Draft:
     """The same, from what is known of the person there."""
     before = holding_of(spot.kind, mine)
-    after = await wanted(ground, spot, before, change)
+    after = await wanted(ground, spot, before, wish)
     email = next((entry.email for entry in mine if entry.email), None)
-    before = await _seen(ground, spot, before, change)
+    before = await _seen(ground, spot, before, wish)
     if same(before, after):
         return Draft(spot=spot, call=None, before=before, after=before, email=email)
     if whom.email is None and after.state == "none" and after.roles:
@@ -57,8 +57,8 @@ async def drafted(ground: Ground, ask: Ask, whom: Whom, change: Change, spot: Sp
     return Draft(spot=spot, call=call, before=before, after=after, obstacles=obstacles, email=email)
 
 
-async def _seen(ground: Ground, spot: Spot, before: Holding, change: Change) -> Holding:
-    if change.verb == "take" and not change.roles:
+async def _seen(ground: Ground, spot: Spot, before: Holding, wish: Wish) -> Holding:
+    if wish.verb == "take" and not wish.roles:
         return before
     return seen_as(spot.kind, await roles_there(ground, spot), before)
 
@@ -76,7 +76,7 @@ async def _must_be_known(ground: Ground, whom: Whom, spot: Spot) -> None:
 # --- what a membership implies
 
 
-async def _implied(ground: Ground, whom: Whom, change: Change, spot: Spot, mine: Sequence[Entry]) -> list[Obstacle]:
+async def _implied(ground: Ground, whom: Whom, wish: Wish, spot: Spot, mine: Sequence[Entry]) -> list[Obstacle]:
     """Access that follows from a role in what the place is in can't be taken here: Blocked, or a warning where some of
     what is taken is the place's own.
     """
@@ -84,7 +84,7 @@ async def _implied(ground: Ground, whom: Whom, change: Change, spot: Spot, mine:
     role, gives, always = await _implying(ground, whom, spot)
     if not gives:
         return []
-    taken = set(change.roles) or set(before.roles) or gives
+    taken = set(wish.taken) or set(before.roles) or gives
     message = f"{whom.email or whom.id} has {', '.join(sorted(gives))} in {spot.label} as {role}; change that role."
     if taken <= gives and (always or before.state == "none"):
         raise Blocked("inherited", message, place=spot.ref, details={"through": role})

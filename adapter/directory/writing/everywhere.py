@@ -26,7 +26,6 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     drafts: tuple[Draft, ...]
     held: tuple[Held, ...]
     remains: tuple[Obstacle, ...]
-    held: tuple[Held, ...]
     unknown: tuple[Missing, ...]
     reads: tuple[Read, ...]
     full_proof: int
@@ -51,8 +50,7 @@ async def sweep(ground: Ground, ask: Ask, whom: Whom) -> Sweep:
     found, faults = await look_for(desk, whom, reads)
     presences = _presences(found, list(ground.writes.places))
     taken, remains = [], []
-    held = _held(presences)
-    for presence in (presence for presence, one in zip(presences, held, strict=True) if one.by is None):
+    for presence in _uncovered(presences):
         made = await _taken(ground, ask, whom, presence)
         if isinstance(made, Draft):
             taken.append(made)
@@ -64,7 +62,6 @@ async def sweep(ground: Ground, ask: Ask, whom: Whom) -> Sweep:
         drafts=tuple(taken),
         held=tuple(_held(presences)),
         remains=tuple(remains),
-        held=tuple(held),
         unknown=tuple(unknown),
         reads=tuple(used.values()),
         full_proof=sum(read.state.cost for reads in gather.done.values() for read in reads.values()),

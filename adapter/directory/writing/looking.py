@@ -9,20 +9,21 @@ from adapter.directory.writing.ground import Blocked, Ground
 from adapter.directory.writing.grouping import look_at_group
 from adapter.directory.writing.model import Ask, Holding, PlaceRef, Step
 from adapter.directory.writing.people import Whom, holding_of
-from adapter.errors import AdapterError
+from adapter.errors import RemoteError, RemoteRateLimited, UpstreamFailure
 from adapter.mapping.writes import PlaceKind
 
 Looked = Literal["done", "not_done", "unknown"]
+Sleep = Callable[[float], Awaitable[None]]
 
 _KIND_AGE = 300.0
 
 
-async def look_up(desk: Desk, ask: Ask, step: Step, sleep: Callable[[float], Awaitable[None]]) -> Looked:
-    """Whether what the step was to bring about is so. A list that may lag behind is read again until it can't."""
+async def look_up(desk: Desk, ask: Ask, step: Step, sleep: Sleep | None) -> Looked:
+    """Whether what the step was to bring about is so. With `sleep`, a lagging list is read again for a while."""
     end, pause = desk.units.now() + lag(desk, step), 1.0
     while True:
         looked, settles = await _look(desk, ask, step)
-        if looked != "not_done" or not settles or desk.units.now() >= end:
+        if looked != "not_done" or not settles or sleep is None or desk.units.now() >= end:
             return looked
         await sleep(pause)
         pause = min(pause * 2, 5.0)
@@ -43,7 +44,9 @@ async def _look(desk: Desk, ask: Ask, step: Step) -> tuple[Looked, bool]:
         if ask.person is None:
             return await look_at_group(Ground(desk, since=now), ask), False
         done = await _reached(ground, Whom(ask.person, desk.people), step)
-    except (Blocked, AdapterError):
+    except RemoteRateLimited:
+        raise
+    except (Blocked, RemoteError, UpstreamFailure):
         return "unknown", False
     if ground.unknown and not done:
         return "unknown", False

@@ -108,7 +108,7 @@ class Planner:
         ground = Ground(desk, since=desk.units.now())
         drafts: list[Draft] = []
         blocked: list[Obstacle] = []
-        for wish in wishes(ask.changes, list(desk.writes.places)):
+        for wish in wishes(ask.changes, desk.writes.places):
             for each in await self._wishes(ground, whom, wish, blocked):
                 try:
                     drafts.append(await draft(ground, ask, whom, each))

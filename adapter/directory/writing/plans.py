@@ -7,33 +7,20 @@ from typing import Any
 import msgspec
 
 from adapter.directory.gather import Read
+from adapter.directory.writing.conditions import Wish, wishes
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.drafting import Draft, step_of
 from adapter.directory.writing.ground import Blocked
-from adapter.directory.writing.model import Ask, Change, Cost, Obstacle, PlaceRef, Plan, RestsOn, Step
+from adapter.directory.writing.model import Ask, Cost, Obstacle, PlaceRef, Plan, RestsOn, Step
 from adapter.directory.writing.people import Whom
 from adapter.directory.writing.prints import fingerprint, said
 
 
-def merged(changes: Iterable[Change], kinds: Sequence[str]) -> list[Change]:
-    """One change a place and verb, in the order in which access is given: whoever is to be in a space is first put into
-    its team.
-    """
-    together: dict[tuple[str, PlaceRef], list[str]] = {}
-    for change in changes:
-        together.setdefault((change.verb, change.place), []).extend(change.roles)
-    made = [
-        Change(verb=change.verb, place=change.place, roles=tuple(dict.fromkeys(together[change.verb, change.place])))
-        for change in {(change.verb, change.place): change for change in changes}.values()
-    ]
-    return sorted(made, key=lambda change: kinds.index(change.place.kind) if change.place.kind in kinds else len(kinds))
-
-
-def change_of(ask: Ask, step: Step) -> Change:
+def wish_of(ask: Ask, step: Step) -> Wish:
     """What was asked of a step's place; what nobody named is taken from."""
     assert step.place is not None
-    named = (change for change in merged(ask.changes, ()) if change.place.id == step.place.id)
-    asked = next(named, Change(verb="take", place=step.place))
+    named = (wish for wish in wishes(ask.changes) if wish.place.id == step.place.id)
+    asked = next(named, Wish(verb="take", place=step.place))
     return msgspec.structs.replace(asked, place=step.place)
 
 
@@ -44,10 +31,17 @@ def steps_of(drafts: Iterable[Draft], whom: Whom, ask: Ask, blocked: list[Obstac
         if made.call is None or made.refused:
             continue
         try:
-            steps.append(step_of(len(steps) + 1, made, whom, ask.remote_data))
+            step = step_of(len(steps) + 1, made, whom, ask.remote_data)
+            steps.append(msgspec.structs.replace(step, waits_for=_above(made, steps)))
         except Blocked as fault:
             blocked.append(fault.obstacle)
     return steps
+
+
+def _above(made: Draft, steps: Iterable[Step]) -> tuple[int, ...]:
+    """The steps that give access to what the draft's place is in."""
+    above = {str(record.get("id")) for record in made.spot.lineage.values()} - {made.spot.ref.id}
+    return tuple(step.n for step in steps if step.place is not None and step.place.id in above)
 
 
 def obstacles_of(drafts: Iterable[Draft]) -> list[Obstacle]:

@@ -48,7 +48,7 @@ def _tables(plan: Plan) -> dict[str, list[str]]:
 def _text(item: Step | Obstacle) -> str:
     """Where a step stands in the plan is no part of what it does."""
     plain: dict[str, Any] = msgspec.to_builtins(item)
-    plain.pop("n", None)
+    plain = {name: value for name, value in plain.items() if name not in {"n", "waits_for"}}
     return _ENCODER.encode(plain).decode()
 
 

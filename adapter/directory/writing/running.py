@@ -161,11 +161,14 @@ class Run:
     # --- steps
 
     async def _places_in_turn(self, numbers: Sequence[int]) -> None:
-        """The steps of these numbers: places at once, the steps of each in order."""
+        """The steps of these numbers: places at once, the steps of each, and those that wait for others, in order."""
         groups: dict[Any, list[int]] = {}
+        key_of: dict[int, Any] = {}
         for n in numbers:
-            place = self._states[n].step.place
-            groups.setdefault((place.kind, place.id) if place else None, []).append(n)
+            step = self._states[n].step
+            own = (step.place.kind, step.place.id) if step.place else None
+            key_of[n] = next((key_of[first] for first in step.waits_for if first in key_of), own)
+            groups.setdefault(key_of[n], []).append(n)
         slots = asyncio.Semaphore(self._limits.at_once)
         ended = await asyncio.gather(
             *(self._in_order(group, slots) for group in groups.values()), return_exceptions=True
