@@ -16,6 +16,7 @@ from adapter.cli import (
     directory,
     granting,
     graph,
+    links,
     offboarding,
     operations,
     sandbox,
@@ -56,8 +57,20 @@ def root(
 
 
 for noun in (
-    demo, serving, sandbox, upkeep, tokens, accounts, links, directory, graph, status, granting, offboarding, operations,
-):  # fmt: skip
+    demo,
+    serving,
+    sandbox,
+    upkeep,
+    tokens,
+    accounts,
+    links,
+    directory,
+    graph,
+    status,
+    granting,
+    offboarding,
+    operations,
+):
     noun.register(app)
 
 
