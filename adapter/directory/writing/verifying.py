@@ -1,0 +1,228 @@
+"""The proof of a removal from everywhere: what is gone is what was read as gone after it; the rest is told as it is.
+
+By default every place that the removal was about is read back; a full proof reads every list that could show the
+person. What still stands there once lists have caught up was given meanwhile, or was not taken: it is planned anew, for
+two rounds at most.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from adapter.directory.units import Missing
+from adapter.directory.writing.atlas import Atlas, Key, Listing, key_of, listing
+from adapter.directory.writing.desk import Desk
+from adapter.directory.writing.model import Ask, Change, Obstacle, Operation, PersonRef, PlaceRef, Plan, Step
+from adapter.directory.writing.people import Found, Whom, holding_of
+from adapter.directory.writing.report import PlaceReport, Proved, Report, gaps, returns
+from adapter.directory.writing.sweeping import sweep_all
+from adapter.directory.writing.targets import Target, Targets
+from adapter.directory.writing.watching import Halted, Patience, Sleep, Watch
+from adapter.errors import AdapterError
+
+ROUNDS = 2
+"""Times that what is found after a removal is taken away too."""
+
+READ_BACK, VERIFIED = "read_back", "verified"
+"""Events of an operation's history."""
+
+Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""Writes an event down."""
+
+
+class Planning(Protocol):
+    async def plan(self, desk: Desk, ask: Ask) -> Plan: ...
+
+
+class Verifier:
+    """Proves removals; keeps nothing between two of them."""
+
+    def __init__(self, planner: Planning, *, patience: Patience | None = None, sleep: Sleep = asyncio.sleep) -> None:
+        self._planner = planner
+        self._patience = patience or Patience()
+        self._sleep = sleep
+
+    async def prove(self, desk: Desk, operation: Operation, tell: Tell, halted: Halted = lambda: False) -> Proved:
+        """What came of a removal whose steps are over. Where steps follow, prove again once they are over too.
+
+        Whatever can't be read is told, not raised; `tell` may raise, and ends it.
+        """
+        await desk.units.open()
+        proof = _Proof(desk, operation, self._patience, self._sleep, halted)
+        await proof.read()
+        last = proof.round > ROUNDS or halted()
+        follow_up = () if last else await self._follow_up(desk, operation, proof)
+        report = proof.report()
+        told = {"since": proof.since, "round": proof.round, "requests": report.requests, "follow_up": len(follow_up)}
+        await tell(READ_BACK, told)
+        if not follow_up:
+            await tell(VERIFIED, _counts(report))
+        return Proved(report=report, follow_up=follow_up)
+
+    async def _follow_up(self, desk: Desk, operation: Operation, proof: "_Proof") -> tuple[Step, ...]:
+        """The steps that take away what is left, planned place by place: what refuses one keeps no other back."""
+        steps: list[Step] = []
+        for place in proof.left():
+            change = Change(verb="take", place=PlaceRef(kind=place.kind, id=place.id))
+            try:
+                plan = await self._planner.plan(desk, Ask(kind=operation.kind, person=proof.who, changes=(change,)))
+            except AdapterError as error:
+                proof.refused(place, Obstacle(guard=error.code, message=error.message, place=place))
+                continue
+            if plan.refusals:
+                proof.refused(place, plan.refusals[0])
+            steps += plan.steps
+        return tuple(steps)
+
+
+class _Proof:
+    """One round of proof."""
+
+    def __init__(self, desk: Desk, operation: Operation, patience: Patience, sleep: Sleep, halted: Halted) -> None:
+        rounds = [event.data for event in operation.events if event.what == READ_BACK]
+        # What was read in an earlier round counts still, except for what was written since, which is stale.
+        self.since: float = rounds[0]["since"] if rounds else desk.units.now()
+        self.round = len(rounds) + 1
+        self._desk = desk
+        self._operation = operation
+        self._patience, self._sleep, self._halted = patience, sleep, halted
+        self._targets = Targets(operation)
+        self.who = _who(operation)
+        self._whom = _whom(desk, operation, self.who)
+        self._watch = Watch(desk, self._whom, since=self.since, patience=patience, sleep=sleep, halted=halted)
+        self._lists: dict[Key, list[str]] = {}
+        self._found: dict[Key, list[Found]] = {}
+        self._missing: list[Missing] = []
+        self._requests = 0
+        self._is_full = operation.ask.proof == "full"
+
+    # --- reading
+
+    async def read(self) -> None:
+        """Read back every place that the removal was about; all that could show the person, where that is asked."""
+        atlas = await Atlas.opened(self._desk)
+        wanted = [target for target in self._targets if self._targets.stays(target) is None]
+        overviews = self._overviews(atlas, wanted)
+        for target in wanted:
+            overview = overviews.get(key_of(target.by)) if target.by is not None else None
+            self._lists[target.key] = [one.path for one in ([overview] if overview else atlas.lists(target.place))]
+        await self._watch.settle(self._listings(atlas, wanted, overviews), self._is_awaited)
+        if self._is_full:
+            await self._sweep()
+        for found in await self._watch.found():
+            self._found.setdefault((found[0].name, found[2].place_id), []).append(found)
+
+    def _overviews(self, atlas: Atlas, wanted: Iterable[Target]) -> dict[Key, Listing]:
+        above = {key_of(target.by): target.by for target in wanted if target.by is not None}
+        found = {key: atlas.overview(place) for key, place in above.items()}
+        return {key: overview for key, overview in found.items() if overview is not None}
+
+    def _listings(self, atlas: Atlas, wanted: Iterable[Target], overviews: Mapping[Key, Listing]) -> Iterable[Listing]:
+        yield from overviews.values()
+        for target in wanted:
+            if target.by is None or key_of(target.by) not in overviews:
+                yield from atlas.lists(target.place)
+
+    async def _sweep(self) -> None:
+        swept = await sweep_all(
+            self._desk, since=self.since, patience=self._patience, sleep=self._sleep, halted=self._halted
+        )
+        self._missing += swept.missing
+        self._requests += swept.requests
+        # What only lags behind is read again, as far as it shows somebody.
+        lists = [listing(self._desk, read.unit, read.lineage) for read in swept.reads]
+        await self._watch.settle(lists, self._is_awaited)
+
+    def _is_awaited(self, key: Key) -> bool:
+        return not self._targets.keeps(key)
+
+    # --- what is left
+
+    def left(self) -> list[PlaceRef]:
+        """Where the person still is though nothing that is known keeps them there."""
+        return [self._ref(key) for key in self._found if self._is_awaited(key)]
+
+    def refused(self, place: PlaceRef, obstacle: Obstacle) -> None:
+        """What is left in a place can't be taken."""
+        self._targets.of(place).stays = obstacle
+
+    def _ref(self, key: Key) -> PlaceRef:
+        entry = self._found[key][0][2]
+        return PlaceRef(kind=key[0], id=key[1], name=entry.place_name)
+
+    # --- the report
+
+    def report(self) -> Report:
+        for key in self._found:
+            self._targets.of(self._ref(key))
+        unknown = () if self._is_full else self._operation.plan.unknown
+        missing = gaps(unknown, self._missing, self._watch.missing())
+        places = tuple(self._place(target) for target in self._targets)
+        return Report(
+            account_id=self._operation.account_id,
+            person=self._whom.person(),
+            is_complete=not missing and all(place.state == "gone" for place in places),
+            proof=self._operation.ask.proof,
+            proved_at=_moment(self._desk.units.now()),
+            requests=self._requests + self._watch.requests,
+            places=places,
+            missing=missing,
+            may_return=returns(self._operation.plan),
+            rotate_secrets_of=self._secrets(),
+        )
+
+    def _secrets(self) -> tuple[PlaceRef, ...]:
+        """As the plan told, and what was given since."""
+        told = msgspec.convert(self._operation.plan.notes.get("rotate_secrets_of", ()), tuple[PlaceRef, ...])
+        known = {key_of(place): place for place in told}
+        for target in self._targets:
+            kind, held = self._desk.writes.places[target.place.kind], target.before
+            if held is None or held.state != "active" or kind.covers:
+                continue
+            if any(role.reads_secrets for name, role in kind.roles.items() if name in held.roles):
+                known.setdefault(target.key, target.place)
+        return tuple(known.values())
+
+    def _place(self, target: Target) -> PlaceReport:
+        since = _moment(self.since)
+        found = self._found.get(target.key)
+        if found:
+            kind = self._desk.writes.places[target.place.kind]
+            return self._targets.listed(target, holding_of(kind, [entry for _, _, entry in found]), since)
+        if self._targets.stays(target) is not None:
+            return self._targets.kept(target)
+        lists = self._lists.get(target.key, ())
+        gap, read_at = self._watch.gap(lists), self._watch.read_at(lists)
+        if gap is not None:
+            return self._targets.unread(target, gap.reason, gap.message, since)
+        if read_at is None:
+            return self._targets.unread(target, "not_read", "None of its lists was read after the removal.", since)
+        return self._targets.gone(target, _moment(read_at))
+
+
+def _who(operation: Operation) -> PersonRef:
+    """The person by all that is known of them."""
+    person, named = operation.plan.person, operation.ask.person
+    if person is None:
+        return named or PersonRef()
+    return PersonRef(user_id=person.id, email=next(iter(person.emails), named.email if named else None))
+
+
+def _whom(desk: Desk, operation: Operation, who: PersonRef) -> Whom:
+    people = next((resource for resource in desk.model.resources.values() if resource.anonymous), None)
+    whom = Whom(who, people)
+    known = operation.plan.person.emails if operation.plan.person is not None else ()
+    whom.emails += [email for email in known if email not in whom.emails]
+    return whom
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _counts(report: Report) -> dict[str, Any]:
+    counts = {state: len(report.in_state(state)) for state in ("gone", "unverified", "remains")}
+    return {"is_complete": report.is_complete, "missing": len(report.missing), **counts}
