@@ -39,9 +39,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="A Heroku scope to ask for, in place of the settings'; may come twice.")
     ] = None,
-    method: Annotated[
-        list[AuthenticationMethod] | None, typer.Option(help="A way to offer; all there are unless named.")
-    ] = None,
+    method: Annotated[AuthenticationMethod | None, typer.Option(help="Offer this way alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a link and show it, once. It lives 7 days and is used up by success alone; PUBLIC_URL stands before it."""
@@ -57,7 +55,7 @@ def create(
             origin=origin,
             context={"tenant_name": tenant_name} if tenant_name is not None else {},
             scopes=tuple(scope) if scope else None,
-            authentication_methods=tuple(method) if method else None,
+            authentication_methods=(method,) if method else None,
         )
         return shown(await house.connecting.create_link(request), house.settings.public_url)
 
