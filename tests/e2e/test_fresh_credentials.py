@@ -22,23 +22,17 @@ from adapter.errors import (
     UpstreamUnreachable,
 )
 from adapter.models import Secret
-from adapter.sandbox import RunningSandbox
+from adapter.sandbox import RunningSandbox, SeedOptions
 from tests.e2e.consent import TOKEN_ENDPOINT, Consented, consented, settings_for
 
 CALLS = 200
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with RunningSandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(running: RunningSandbox) -> RunningSandbox:
-    running.reset()
-    running.options(rotate_refresh_tokens=False)
-    return running
+def sandbox() -> Iterator[RunningSandbox]:
+    """One for each test: it takes 128 connections, and a pool that was closed leaves its own to be noticed as dead."""
+    with RunningSandbox(seed=SeedOptions(teams=1, members=3, apps=1)) as running:
+        yield running
 
 
 @pytest.fixture
