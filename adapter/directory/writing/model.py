@@ -125,8 +125,8 @@ class Step(_Said, frozen=True, kw_only=True):
     """What the person has there once it is done; what a look-up compares with."""
     scopes: tuple[str, ...] = ()
     """The provider's scopes any one of which it needs."""
-    waits_for: tuple[int, ...] = ()
-    """The steps that have to be done before: whoever is to be in a space is first put into its team."""
+    waits_for: tuple[PlaceRef, ...] = ()
+    """The places whose steps have to be done before: whoever is to be in a space is first put into its team."""
     cost: int = 1
 
 

@@ -38,10 +38,10 @@ def steps_of(drafts: Iterable[Draft], whom: Whom, ask: Ask, blocked: list[Obstac
     return steps
 
 
-def _above(made: Draft, steps: Iterable[Step]) -> tuple[int, ...]:
-    """The steps that give access to what the draft's place is in."""
+def _above(made: Draft, steps: Iterable[Step]) -> tuple[PlaceRef, ...]:
+    """What the draft's place is in, where other steps give access to that."""
     above = {str(record.get("id")) for record in made.spot.lineage.values()} - {made.spot.ref.id}
-    return tuple(step.n for step in steps if step.place is not None and step.place.id in above)
+    return tuple(step.place for step in steps if step.place is not None and step.place.id in above)
 
 
 def obstacles_of(drafts: Iterable[Draft]) -> list[Obstacle]:

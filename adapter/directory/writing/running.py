@@ -163,12 +163,11 @@ class Run:
     async def _places_in_turn(self, numbers: Sequence[int]) -> None:
         """The steps of these numbers: places at once, the steps of each, and those that wait for others, in order."""
         groups: dict[Any, list[int]] = {}
-        key_of: dict[int, Any] = {}
         for n in numbers:
             step = self._states[n].step
-            own = (step.place.kind, step.place.id) if step.place else None
-            key_of[n] = next((key_of[first] for first in step.waits_for if first in key_of), own)
-            groups.setdefault(key_of[n], []).append(n)
+            keys = [(place.kind, place.id) for place in (*step.waits_for, *([step.place] if step.place else ()))]
+            first = next((key for key in keys if key in groups), keys[-1] if keys else None)
+            groups.setdefault(first, []).append(n)
         slots = asyncio.Semaphore(self._limits.at_once)
         ended = await asyncio.gather(
             *(self._in_order(group, slots) for group in groups.values()), return_exceptions=True
@@ -259,7 +258,7 @@ class Run:
             return Result(status="already")
         if isinstance(checked, Obstacle):
             return Result(status="failed", error=refusal_words(checked), note="Nothing was sent.")
-        return msgspec.structs.replace(checked, n=step.n)
+        return msgspec.structs.replace(checked, n=step.n, waits_for=step.waits_for)
 
     async def _patiently(self, step: Step) -> Step | Obstacle | None:
         for pause in self._limits.retry_pauses:
