@@ -1,7 +1,9 @@
 """What a write is answered with: the plan, the operation, the result, and how far it came where it did not end well."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -23,6 +25,8 @@ _COMPLETED: frozenset[StepStatus] = frozenset({"done", "already"})
 _REMAINING: frozenset[StepStatus] = frozenset({"planned", "sending", "skipped"})
 _KEPT_STATUS = frozenset({403, 429})
 """A refusal of the provider's that keeps its status; whatever else failed is a bad gateway to our caller."""
+_A_WHILE = "60"
+"""Seconds, where a request budget is used up and it is not known for how long."""
 
 
 def shown(value: Any) -> Any:
@@ -52,7 +56,16 @@ def planned(plan: Plan, headers: Mapping[str, str], *, wrapped: bool) -> Respons
 
 def accepted(operation: Operation, headers: Mapping[str, str]) -> Response:
     """202: it goes on without the caller, who finds it at `Location`."""
-    return json_answer(shown(operation), 202, {**headers, "Location": f"{OPERATIONS}/{operation.id}"})
+    return json_answer(shown(operation), 202, {**headers, **_found_at(operation)})
+
+
+def _found_at(operation: Operation) -> dict[str, str]:
+    """Where an operation is found, and where it waits for the request budget, for how long."""
+    location = {"Location": f"{OPERATIONS}/{operation.id}"}
+    if operation.retry_at is None:
+        return location
+    seconds = math.ceil((operation.retry_at - datetime.now(UTC)).total_seconds())
+    return {**location, "Retry-After": str(max(1, seconds))}
 
 
 def warned(obstacles: Iterable[Obstacle], ignored: Iterable[str]) -> dict[str, str]:
@@ -75,7 +88,7 @@ def failure(operation: Operation) -> WriteFailed:
         "remaining": _steps(operation, _REMAINING),
         "unknown": _steps(operation, frozenset({"unknown"})),
     }
-    headers = {"Location": f"{OPERATIONS}/{operation.id}"}
+    headers = ({"Retry-After": _A_WHILE} if status == 429 else {}) | _found_at(operation)
     return WriteFailed(_told(operation, first), status=status or 502, report=report, headers=headers)
 
 

@@ -1,6 +1,7 @@
 """Who may write, what else may come with a write, and every form of its answer."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -261,6 +262,19 @@ async def test_what_takes_longer_goes_on_by_itself(door: Door, status: Any) -> N
     assert (answer.json()["id"], answer.json()["status"]) == ("op-1", status)
     assert answer.json()["integrated_account_id"] == "acc-1"
     assert answer.headers["ratelimit-remaining"] == "4470"
+
+
+async def test_what_waits_says_for_how_long(door: Door) -> None:
+    later = datetime.now(UTC) + timedelta(seconds=90)
+    waiting = an_operation(status="waiting", retry_at=later)
+    door.writes.outcome = Outcome(operation=waiting, finished=False)
+    accepted = await door.directory("DELETE", "/users/u-1")
+    door.writes.outcome = Outcome(operation=an_operation(status="failed", steps=(a_state("failed", 429),)))
+    failed = await door.directory("DELETE", "/users/u-1")
+
+    assert (accepted.status_code, failed.status_code) == (202, 429)
+    assert 80 <= int(accepted.headers["retry-after"]) <= 90
+    assert int(failed.headers["retry-after"]) == 60
 
 
 def a_state(status: Any, http_status: int | None = None) -> StepState:
