@@ -1,8 +1,9 @@
 """The unified door: `/unified/user-directory/{resource}` and `/{resource}/{id}`, lists and records in one shape."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.utils import formatdate
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -19,7 +20,7 @@ from adapter.mapping.engine import Record
 from adapter.mapping.model import Resource
 from adapter.models import Caller, Scope
 from adapter.web.answers import rate_headers, rated
-from adapter.web.auth import account_of, caller_of, require_scope
+from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, require_scope
 from adapter.web.query import parse_query
 from adapter.web.repeats import lasting_headers, question
 
@@ -88,9 +89,11 @@ class _Door:
         resource = self._directory.resource(request.path_params["resource"])
         if method not in resource.methods:
             raise NotFound(f"`{resource.name}` has no records to ask for one by one; list it.")
-        account_id = account_of(request, caller)
+        params = parse_query(request.scope["query_string"])
+        named = params.get(ACCOUNT_PARAMETER, ())
+        account_id = chosen_account(() if isinstance(named, Mapping) else named, caller)
         client = await self._accounts.open(account_id, caller)
-        return resource, client, account_id, parse_query(request.scope["query_string"])
+        return resource, client, account_id, params
 
 
 # --- bodies
@@ -98,7 +101,6 @@ class _Door:
 
 def _envelope(answer: Answer, query: Query) -> bytes:
     """The list envelope, joined from records that are encoded already."""
-    head = b'{"result":' + _result(answer.records, query)
     rest = {
         "next_cursor": answer.next_cursor,
         "prev_cursor": None,
@@ -107,13 +109,14 @@ def _envelope(answer: Answer, query: Query) -> bytes:
     }
     if query.format == "debug":
         rest["debug"] = _debug(answer)
-    return head + b"," + _ENCODER.encode(rest)[1:]
+    # Joined at once: a page is large enough for each copy of it to count.
+    return b"".join((b'{"result":', *_result(answer.records, query), b",", _ENCODER.encode(rest)[1:]))
 
 
 def _object(answer: Answer, query: Query) -> bytes:
     if query.format == "raw":
         return _ENCODER.encode({**answer.records[0].remote, **_gaps(answer)})
-    body = _encoded(answer.records[0], query)
+    body = _encoder_for(query)(answer.records[0])
     extra = _gaps(answer) | ({"debug": _debug(answer)} if query.format == "debug" else {})
     return body[:-1] + b"," + _ENCODER.encode(extra)[1:] if extra else body
 
@@ -125,18 +128,19 @@ def _count(records: Sequence[Record], query: Query) -> int:
     return sum(len(part) for record in records for part in record.remote.values())
 
 
-def _result(records: Sequence[Record], query: Query) -> bytes:
+def _result(records: Sequence[Record], query: Query) -> Sequence[bytes]:
+    """The records as JSON, in parts."""
     if query.format == "raw":
-        return _ENCODER.encode([remote for record in records for part in record.remote.values() for remote in part])
+        return [_ENCODER.encode([remote for record in records for part in record.remote.values() for remote in part])]
     if query.key_by:
-        return _keyed(records, query.key_by, query)
-    if _as_kept(query):
-        return b"[" + b",".join([record.encoded for record in records]) + b"]"
-    return b"[" + b",".join([_encoded(record, query) for record in records]) + b"]"
+        return [_keyed(records, query.key_by, query)]
+    encoded = _encoder_for(query)
+    return b"[", b",".join([encoded(record) for record in records]), b"]"
 
 
 def _keyed(records: Sequence[Record], field: str, query: Query) -> bytes:
     """An object instead of the array; where two records share a value, saying nothing would lose one of them."""
+    encoded = _encoder_for(query)
     entries: dict[str, msgspec.Raw] = {}
     for record in records:
         value = record.data.get(field)
@@ -146,28 +150,28 @@ def _keyed(records: Sequence[Record], field: str, query: Query) -> bytes:
                 f"`truto_key_by={field}` would drop a record: two have the value `{name}`. Choose a field like `id`.",
                 details=[{"where": "query", "name": "truto_key_by", "found": field}],
             )
-        entries[name] = msgspec.Raw(_encoded(record, query))
+        entries[name] = msgspec.Raw(encoded(record))
     return _ENCODER.encode(entries)
 
 
-def _as_kept(query: Query) -> bool:
-    """Whether records leave in the form that they are kept encoded in."""
-    return not query.exclude and not query.ignore_remote and query.format != "normalized"
+def _encoder_for(query: Query) -> Callable[[Record], bytes]:
+    """Makes JSON of a record in the form that a query asks for; the usual one is kept with the record."""
+    without_remote = query.ignore_remote or query.format == "normalized" or "remote_data" in query.exclude
+    if not query.exclude and not without_remote:
+        return attrgetter("encoded")
 
+    def encoded(record: Record) -> bytes:
+        data = {name: value for name, value in record.data.items() if name not in query.exclude}
+        return _ENCODER.encode(data if without_remote else {**data, "remote_data": record.remote})
 
-def _encoded(record: Record, query: Query) -> bytes:
-    if _as_kept(query):
-        return record.encoded
-    data = {name: value for name, value in record.data.items() if name not in query.exclude}
-    if not query.ignore_remote and query.format != "normalized" and "remote_data" not in query.exclude:
-        data["remote_data"] = record.remote
-    return _ENCODER.encode(data)
+    return encoded
 
 
 async def _lines(answer: Answer, query: Query) -> AsyncIterator[bytes]:
     """NDJSON; whoever does not see the closing line has not seen everything."""
+    encoded = _encoder_for(query)
     for start in range(0, len(answer.records), _CHUNK):
-        yield b"".join(_encoded(record, query) + b"\n" for record in answer.records[start : start + _CHUNK])
+        yield b"".join(encoded(record) + b"\n" for record in answer.records[start : start + _CHUNK])
         # Encoding is work; others get their turn between chunks.
         await asyncio.sleep(0)
     closing = {"end": True, "count": len(answer.records), "missing": msgspec.to_builtins(answer.missing)}
