@@ -68,6 +68,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json`, `console`, or `auto`: readable in a terminal, JSON elsewhere."""
 
+    def __repr__(self) -> str:
+        """The names of what is set, and no value: some are secrets, and an address may hold a password."""
+        return f"Settings({', '.join(name for name in self.__struct_fields__ if getattr(self, name))})"
+
     @property
     def redirect_uris(self) -> frozenset[str]:
         return _listed(self.adapter_redirect_uris)

@@ -45,6 +45,7 @@ BAD = {
     "DIRECTORY_MAX_AGE": "hunter2",
     "DIRECTORY_RESERVE": "-5",
     "MAX_BODY_BYTES": "10MB",
+    "ADAPTER_TRUSTED_HOPS": "-1",
 }
 
 
@@ -78,3 +79,40 @@ def test_links_follow_the_address_served_unless_the_public_one_is_set() -> None:
 
 def test_no_setting_hides_its_meaning_in_another_case() -> None:
     assert load({"port": "9000"}).port == 8080
+
+
+def test_one_half_of_an_oauth_client_is_refused_by_the_name_of_the_other() -> None:
+    with pytest.raises(ConfigError, match=r"^HEROKU_OAUTH_SECRET is not set"):
+        load({"HEROKU_OAUTH_ID": "fake-id"})
+    with pytest.raises(ConfigError, match=r"^HEROKU_OAUTH_ID is not set") as caught:
+        load({"HEROKU_OAUTH_SECRET": "hunter2"})
+
+    assert "hunter2" not in str(caught.value)
+    assert load({"HEROKU_OAUTH_ID": "fake-id", "HEROKU_OAUTH_SECRET": "fake"}).heroku_oauth_id == "fake-id"
+
+
+def test_lists_are_parted_by_commas_and_blanks_around_them_do_not_count() -> None:
+    settings = load({"ADAPTER_REDIRECT_URIS": "https://a.example/x, https://b.example ,,", "ADAPTER_ORIGINS": " "})
+
+    assert settings.redirect_uris == {"https://a.example/x", "https://b.example"}
+    assert settings.origins == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("environ", "hops"),
+    [
+        ({}, 0),
+        ({"ADAPTER_TRUSTED_HOPS": "2"}, 2),
+        ({"DYNO": "web.1"}, 1),
+        ({"DYNO": "web.1", "ADAPTER_TRUSTED_HOPS": "0"}, 0),
+    ],
+)
+def test_one_proxy_in_front_is_believed_on_a_dyno_and_none_elsewhere(environ: dict[str, str], hops: int) -> None:
+    assert load({"DATABASE_URL": "postgres://u:p@h/d"} | environ).trusted_hops == hops
+
+
+def test_settings_show_no_value() -> None:
+    shown = repr(load({"ADAPTER_SECRET_KEYS": "hunter2", "DATABASE_URL": "postgres://u:hunter2@h/d"}))
+
+    assert "hunter2" not in shown
+    assert "adapter_secret_keys" in shown

@@ -1,6 +1,7 @@
 """An OAuth credential that lapses under load, in trouble and amid a stream, before the sandbox on real sockets."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from adapter.config import Settings
+from adapter.config import SETTINGS, Settings
 from adapter.errors import (
     AdapterError,
     NeedsReauth,
@@ -112,33 +113,57 @@ def _soon() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=60)
 
 
-# --- a process that dies in the middle
+# --- processes
 
 
 @contextmanager
-def a_process(settings: Settings, account_id: str) -> Iterator["subprocess.Popen[bytes]"]:
-    names = (
-        "database_url",
-        "adapter_secret_keys",
-        "heroku_api_url",
-        "heroku_auth_url",
-        "heroku_oauth_id",
-        "heroku_oauth_secret",
-    )
-    environ = {name.upper(): str(getattr(settings, name)) for name in names}
-    command = [sys.executable, "-m", "tests.e2e.holder", account_id]
-    started = subprocess.Popen(command, env=os.environ | environ, stderr=subprocess.DEVNULL)
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
+def a_process(settings: Settings, account_id: str, calls: int) -> Iterator["subprocess.Popen[str]"]:
+    """One that is ready to make its calls, when told to by a line."""
+    environ = {name: str(getattr(settings, name.lower())) for name in SETTINGS if getattr(settings, name.lower())}
+    command = [sys.executable, "-m", "tests.e2e.holder", account_id, str(calls)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=os.environ | environ | {"LOG_LEVEL": "critical"}, text=True, stdin=pipe, stdout=pipe
+    ) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline() == "ready\n"
+            yield started
+        finally:
+            started.kill()
+
+
+def begin(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def told(process: "subprocess.Popen[str]") -> list[object]:
+    assert process.stdout is not None
+    *_, last = process.stdout.read().splitlines()
+    results: list[object] = json.loads(last)
+    return results
+
+
+async def test_two_real_processes_refresh_once(pair: Consented) -> None:
+    await pair.lapse(known=True)
+    pair.sandbox.options(rotate_refresh_tokens=True)
+    settings, half = pair.houses[0].settings, CALLS // 2
+    with a_process(settings, pair.account_id, half) as one, a_process(settings, pair.account_id, half) as other:
+        begin(one)
+        begin(other)
+        results = [await asyncio.to_thread(told, process) for process in (one, other)]
+
+    assert results == [[200] * half] * 2
+    assert pair.refreshes() == 1
 
 
 async def test_a_refresher_that_is_killed_hands_over_to_the_next(pair: Consented) -> None:
     await pair.lapse(known=True)
     pair.sandbox.faults([slow(30)])
-    with a_process(pair.houses[0].settings, pair.account_id) as victim:
+    with a_process(pair.houses[0].settings, pair.account_id, 1) as victim:
+        begin(victim)
         async with asyncio.timeout(30):
             while pair.sandbox.control("GET", "faults")[0]["times"]:  # noqa: ASYNC110  # asked over HTTP
                 await asyncio.sleep(0.02)
