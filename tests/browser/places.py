@@ -1,6 +1,7 @@
 """What the browser tests stand on: an adapter with an OAuth client before a sandbox, and a product's own site."""
 
 import asyncio
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from msgspec import structs
 
 from adapter.app import open_house
 from adapter.config import Settings
 from adapter.sandbox import RunningSandbox
 from adapter.sandbox.seed import SeedOptions
+from tests.cli.running import Running, clean_environment
 from tests.e2e.serving import KEY, AdapterThread, _free_port
 
 TENANT = "acme-inc"
@@ -130,20 +133,22 @@ def site() -> Iterator[Site]:
 
 
 @contextmanager
-def place(directory: Path, *, oauth: bool = True, **changes: Any) -> Iterator[Place]:
-    """The adapter, its sandbox and a product's site, which is on both allow-lists."""
+def place(directory: Path, *, log: Path | None = None, **changes: Any) -> Iterator[Place]:
+    """The adapter, its sandbox and a product's site, which is on both allow-lists.
+
+    With `log`, the adapter is a process of its own that writes everything there.
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     with RunningSandbox(seed=SeedOptions(teams=2, members=6, apps=3)) as sandbox, site() as saas:
         client = sandbox.control("POST", "oauth-clients", {"redirect_uri": f"{url}/connect-account/callback"})
-        database = directory / "adapter.db"
         settings = Settings(
-            database_url=f"sqlite:///{database}",
+            database_url=f"sqlite:///{directory / 'adapter.db'}",
             adapter_secret_keys=KEY,
             heroku_api_url=sandbox.url,
             heroku_auth_url=sandbox.url,
-            heroku_oauth_id=client["id"] if oauth else "",
-            heroku_oauth_secret=client["secret"] if oauth else "",
+            heroku_oauth_id=client["id"],
+            heroku_oauth_secret=client["secret"],
             adapter_redirect_uris=f"{saas.url}/connected",
             adapter_origins=saas.url,
             port=port,
@@ -151,8 +156,7 @@ def place(directory: Path, *, oauth: bool = True, **changes: Any) -> Iterator[Pl
             **changes,
         )
         api_token = _api_token(settings)
-        thread = AdapterThread(settings)
-        try:
+        with _served(settings, log):
             yield Place(
                 url=url,
                 sandbox=sandbox,
@@ -160,11 +164,34 @@ def place(directory: Path, *, oauth: bool = True, **changes: Any) -> Iterator[Pl
                 api_token=api_token,
                 client_secret=client["secret"],
                 settings=settings,
-                database=database,
+                database=directory / "adapter.db",
                 secrets=[api_token, client["secret"], sandbox.owner_token, KEY],
             )
+
+
+@contextmanager
+def _served(settings: Settings, log: Path | None) -> Iterator[None]:
+    if log is None:
+        thread = AdapterThread(settings)
+        try:
+            yield
         finally:
             thread.close()
+        return
+    words = {name.upper(): str(value) for name, value in structs.asdict(settings).items() if value not in {"", None}}
+    env = clean_environment(**words | {"LOG_FORMAT": "json"})
+    with log.open("w") as stream, Running("serve", env=env, stdout=stream, stderr=stream) as running:
+        while not _is_ready(settings.public_url):
+            assert running.process.poll() is None, log.read_text()
+        yield
+        running.stop(signal.SIGTERM)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _api_token(settings: Settings) -> str:
