@@ -71,6 +71,13 @@ class Atlas:
             listing(self._desk, unit, lineage) for unit in units if unit.where is None or not false(unit.where(lineage))
         ]
 
+    def above(self, place: PlaceRef) -> list[Key]:
+        """What the place is in, as far as access here goes with a membership there."""
+        lineage = self.lineage(place)
+        kinds = [kind for kind in self._desk.writes.places.values() if place.kind in kind.covers]
+        records = [(kind.name, lineage.get(kind.as_)) for kind in kinds]
+        return [(name, str(record["id"])) for name, record in records if isinstance(record, Mapping) and "id" in record]
+
     def overview(self, place: PlaceRef) -> Listing | None:
         """The list that shows, in one, who is in everything inside a place; None where there is none to be trusted."""
         kind = self._desk.writes.places[place.kind]

@@ -55,6 +55,14 @@ class Return(_Told, frozen=True, kw_only=True):
     """The identity provider."""
 
 
+class Secrets(_Told, frozen=True, kw_only=True):
+    """A place whose secrets the person could read: they are to be replaced."""
+
+    place: PlaceRef
+    roles: tuple[str, ...]
+    """The roles that let them, here or in what the place is in: `app:deploy`, `team:admin`."""
+
+
 class Report(_Told, frozen=True, kw_only=True):
     """What became of somebody in every place that one account could take them out of.
 
@@ -72,8 +80,7 @@ class Report(_Told, frozen=True, kw_only=True):
     missing: tuple[Missing, ...]
     """What this credential could not read, and so may hide something."""
     may_return: tuple[Return, ...] = ()
-    rotate_secrets_of: tuple[PlaceRef, ...] = ()
-    """Where the person could read secrets, which are to be replaced."""
+    rotate_secrets_of: tuple[Secrets, ...] = ()
 
     def in_state(self, state: Standing) -> tuple[PlaceReport, ...]:
         return tuple(place for place in self.places if place.state == state)

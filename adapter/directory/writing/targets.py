@@ -1,6 +1,6 @@
 """What a removal was about, place by place: told from the plan, and from what became of its steps. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +31,9 @@ class Target(msgspec.Struct, kw_only=True):
 class Targets:
     """The places of an operation, each once, in the order of its plan."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Operation, says_gone: Callable[[StepState], bool]) -> None:
+        """`says_gone` tells of a step that failed whether the provider refused it because nobody was there."""
+        self._says_gone = says_gone
         self._targets: dict[Key, Target] = {}
         for held in operation.plan.held:
             target = self._of(held.place)
@@ -69,7 +71,7 @@ class Targets:
     def keeps(self, key: Key) -> bool:
         """Whether the person was not to be taken out of the place, or could not be."""
         target = self._targets.get(key)
-        return target is not None and (self.stays(target) is not None or _failed(self._deed(target)))
+        return target is not None and (self.stays(target) is not None or self._failed(self._deed(target)))
 
     def stays(self, target: Target) -> Obstacle | None:
         """Why the person was not to be taken out of a place, or out of the one that it goes with."""
@@ -81,8 +83,17 @@ class Targets:
         above = self._above(target)
         return target.deed or (above.deed if above is not None else None)
 
+    def _failed(self, deed: StepState | None) -> bool:
+        return deed is not None and deed.status == "failed" and not self._says_gone(deed)
+
     def _above(self, target: Target) -> Target | None:
         return self._targets.get(key_of(target.by)) if target.by is not None else None
+
+    def held_in(self, key: Key) -> Holding:
+        """What the person had in a place that counted already: an invitation does not."""
+        target = self._targets.get(key)
+        before = target.before if target is not None else None
+        return before if before is not None and before.state == "active" else Holding()
 
     # --- how a place stands
 
@@ -95,7 +106,7 @@ class Targets:
     def listed(self, target: Target, found: Holding, since: Moment) -> PlaceReport:
         """The person is still shown there: for a reason that is known, or for none."""
         deed = self._deed(target)
-        if self.stays(target) is None and not _failed(deed) and (deed is None or deed.status not in _UNSENT):
+        if self.stays(target) is None and not self._failed(deed) and (deed is None or deed.status not in _UNSENT):
             message = "Its lists go on showing the person, for longer than they are known to lag behind."
             doubt: Doubt = "still_listed"
             return self._doubted(target, found, doubt, message, since)
@@ -124,10 +135,6 @@ class Targets:
             why=why,
             message=message,
         )
-
-
-def _failed(deed: StepState | None) -> bool:
-    return deed is not None and deed.status == "failed"
 
 
 def _reason(stays: Obstacle | None, deed: StepState | None) -> tuple[str, str]:

@@ -15,9 +15,9 @@ import msgspec
 from adapter.directory.units import Missing
 from adapter.directory.writing.atlas import Atlas, Key, Listing, key_of, listing
 from adapter.directory.writing.desk import Desk
-from adapter.directory.writing.model import Ask, Change, Obstacle, Operation, PersonRef, PlaceRef, Plan, Step
+from adapter.directory.writing.model import Ask, Change, Obstacle, Operation, PersonRef, PlaceRef, Plan, Step, StepState
 from adapter.directory.writing.people import Found, Whom, holding_of
-from adapter.directory.writing.report import PlaceReport, Proved, Report, gaps, returns
+from adapter.directory.writing.report import PlaceReport, Proved, Report, Secrets, gaps, returns
 from adapter.directory.writing.sweeping import sweep_all
 from adapter.directory.writing.targets import Target, Targets
 from adapter.directory.writing.watching import Halted, Patience, Sleep, Watch
@@ -51,7 +51,8 @@ class Verifier:
         Whatever can't be read is told, not raised; `tell` may raise, and ends it.
         """
         await desk.units.open()
-        proof = _Proof(desk, operation, self._patience, self._sleep, halted)
+        atlas = await Atlas.opened(desk)
+        proof = _Proof(desk, operation, atlas, patience=self._patience, sleep=self._sleep, halted=halted)
         await proof.read()
         last = proof.round > ROUNDS or halted()
         follow_up = () if last else await self._follow_up(desk, operation, proof)
@@ -81,19 +82,23 @@ class Verifier:
 class _Proof:
     """One round of proof."""
 
-    def __init__(self, desk: Desk, operation: Operation, patience: Patience, sleep: Sleep, halted: Halted) -> None:
+    def __init__(
+        self, desk: Desk, operation: Operation, atlas: Atlas, *, patience: Patience, sleep: Sleep, halted: Halted
+    ) -> None:
         rounds = [event.data for event in operation.events if event.what == READ_BACK]
         # What was read in an earlier round counts still, except for what was written since, which is stale.
         self.since: float = rounds[0]["since"] if rounds else desk.units.now()
         self.round = len(rounds) + 1
         self._desk = desk
         self._operation = operation
+        self._atlas = atlas
         self._patience, self._sleep, self._halted = patience, sleep, halted
-        self._targets = Targets(operation)
+        self._targets = Targets(operation, self._says_gone)
         self.who = _who(operation)
         self._whom = _whom(desk, operation, self.who)
         self._watch = Watch(desk, self._whom, since=self.since, patience=patience, sleep=sleep, halted=halted)
         self._lists: dict[Key, list[str]] = {}
+        self._overviewed: set[Key] = set()
         self._found: dict[Key, list[Found]] = {}
         self._missing: list[Missing] = []
         self._requests = 0
@@ -103,41 +108,41 @@ class _Proof:
 
     async def read(self) -> None:
         """Read back every place that the removal was about; all that could show the person, where that is asked."""
-        atlas = await Atlas.opened(self._desk)
         wanted = [target for target in self._targets if self._targets.stays(target) is None]
-        overviews = self._overviews(atlas, wanted)
+        overviews = self._overviews(wanted)
+        lists: list[Listing] = []
         for target in wanted:
             overview = overviews.get(key_of(target.by)) if target.by is not None else None
-            self._lists[target.key] = [one.path for one in ([overview] if overview else atlas.lists(target.place))]
-        await self._watch.settle(self._listings(atlas, wanted, overviews), self._is_awaited)
-        if self._is_full:
-            await self._sweep()
+            own = [overview] if overview is not None else self._atlas.lists(target.place)
+            self._overviewed |= {target.key} if overview is not None else set()
+            self._lists[target.key] = [one.path for one in own]
+            lists += own
+        # Whatever the sweep has read need not be read again, unless it shows the person still.
+        swept = await self._sweep() if self._is_full else []
+        await self._watch.settle([*lists, *swept], self._is_awaited)
         for found in await self._watch.found():
             self._found.setdefault((found[0].name, found[2].place_id), []).append(found)
 
-    def _overviews(self, atlas: Atlas, wanted: Iterable[Target]) -> dict[Key, Listing]:
+    def _overviews(self, wanted: Iterable[Target]) -> dict[Key, Listing]:
+        """Of places that the person left: the list that shows, in one, who is in all that is inside it, if any."""
         above = {key_of(target.by): target.by for target in wanted if target.by is not None}
-        found = {key: atlas.overview(place) for key, place in above.items()}
+        found = {key: self._atlas.overview(place) for key, place in above.items()}
         return {key: overview for key, overview in found.items() if overview is not None}
 
-    def _listings(self, atlas: Atlas, wanted: Iterable[Target], overviews: Mapping[Key, Listing]) -> Iterable[Listing]:
-        yield from overviews.values()
-        for target in wanted:
-            if target.by is None or key_of(target.by) not in overviews:
-                yield from atlas.lists(target.place)
-
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> list[Listing]:
         swept = await sweep_all(
             self._desk, since=self.since, patience=self._patience, sleep=self._sleep, halted=self._halted
         )
         self._missing += swept.missing
         self._requests += swept.requests
-        # What only lags behind is read again, as far as it shows somebody.
-        lists = [listing(self._desk, read.unit, read.lineage) for read in swept.reads]
-        await self._watch.settle(lists, self._is_awaited)
+        return [listing(self._desk, read.unit, read.lineage) for read in swept.reads]
 
     def _is_awaited(self, key: Key) -> bool:
         return not self._targets.keeps(key)
+
+    def _says_gone(self, state: StepState) -> bool:
+        status, message = (state.error or {}).get("status"), (state.error or {}).get("message")
+        return self._desk.writes.call(state.step.call).says_already(status or 0, message or "")
 
     # --- what is left
 
@@ -174,17 +179,23 @@ class _Proof:
             rotate_secrets_of=self._secrets(),
         )
 
-    def _secrets(self) -> tuple[PlaceRef, ...]:
-        """As the plan told, and what was given since."""
+    def _secrets(self) -> tuple[Secrets, ...]:
+        """Whose secrets the person could read: as the plan told, and by what was given since."""
         told = msgspec.convert(self._operation.plan.notes.get("rotate_secrets_of", ()), tuple[PlaceRef, ...])
-        known = {key_of(place): place for place in told}
+        places = {key_of(place): place for place in told}
         for target in self._targets:
-            kind, held = self._desk.writes.places[target.place.kind], target.before
-            if held is None or held.state != "active" or kind.covers:
-                continue
-            if any(role.reads_secrets for name, role in kind.roles.items() if name in held.roles):
-                known.setdefault(target.key, target.place)
-        return tuple(known.values())
+            if self._opening(target.key) and not self._desk.writes.places[target.place.kind].covers:
+                places.setdefault(target.key, target.place)
+        return tuple(Secrets(place=place, roles=self._reading(place)) for place in places.values())
+
+    def _reading(self, place: PlaceRef) -> tuple[str, ...]:
+        return tuple(role for key in (key_of(place), *self._atlas.above(place)) for role in self._opening(key))
+
+    def _opening(self, key: Key) -> list[str]:
+        """The roles held in a place that let somebody read secrets."""
+        kind = self._desk.writes.places[key[0]]
+        held = self._targets.held_in(key).roles
+        return [f"{kind.name}:{name}" for name, role in kind.roles.items() if name in held and role.reads_secrets]
 
     def _place(self, target: Target) -> PlaceReport:
         since = _moment(self.since)
@@ -194,11 +205,11 @@ class _Proof:
             return self._targets.listed(target, holding_of(kind, [entry for _, _, entry in found]), since)
         if self._targets.stays(target) is not None:
             return self._targets.kept(target)
-        lists = self._lists.get(target.key, ())
+        lists = self._lists.get(target.key, [])
         gap, read_at = self._watch.gap(lists), self._watch.read_at(lists)
         if gap is not None:
             return self._targets.unread(target, gap.reason, gap.message, since)
-        if read_at is None:
+        if read_at is None or (target.key in self._overviewed and not self._watch.names(lists[0], target.place.id)):
             return self._targets.unread(target, "not_read", "None of its lists was read after the removal.", since)
         return self._targets.gone(target, _moment(read_at))
 
