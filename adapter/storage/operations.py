@@ -72,6 +72,7 @@ class OperationStore:
                     await self._stop(connection, operation_id, reason)
             begun = verdict.join or new.id
             if key is not None:
+                await connection.execute(IDEMPOTENCY_KEYS.delete().where(IDEMPOTENCY_KEYS.c.id == key.id))  # an old one
                 row = {"id": key.id, "body": key.body, "account_id": new.account_id, "operation_id": begun}
                 await connection.execute(IDEMPOTENCY_KEYS.insert().values(**row, created_at=self._now))
             return Begun(id=begun, joined=verdict.join is not None)
