@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from adapter.cli.console import AsJson, examples, in_house, note, settings, show_json
-from adapter.errors import ConfigError, DeclarationError
+from adapter.errors import AdapterError, ConfigError, DeclarationError
 
 if TYPE_CHECKING:
     from adapter.accounts.rotation import KeyRotation
@@ -75,14 +75,15 @@ def check(
 def _checked(chosen: "Settings") -> tuple[list[Checked], list[str]]:
     """What each file of cases gave, and all faults: of the declarations alone where these can't be used."""
     from adapter.app import PROVIDER, declarations, mapping_dirs
-    from adapter.mapping.cases import case_files
+    from adapter.mapping.cases import case_files, write_case_files
 
     try:
         _, model = declarations(chosen)
     except DeclarationError as error:
         return [], [error.message]
-    files = case_files([directory / PROVIDER for directory in mapping_dirs(chosen)])
-    results = [_run(model, resource, path) for resource, path in files]
+    directories = [directory / PROVIDER for directory in mapping_dirs(chosen)]
+    results = [_run(model, resource, path) for resource, path in case_files(directories)]
+    results += [_run_writes(model, path) for path in write_case_files(directories)]
     return results, [fault for result in results for fault in result.faults]
 
 
@@ -97,6 +98,17 @@ def _run(model: "Model", resource: str, path: Path) -> Checked:
     except DeclarationError as error:
         return Checked(file=str(path), resource=resource, cases=0, faults=[error.message])
     return Checked(file=str(path), resource=resource, cases=len(cases), faults=faults)
+
+
+def _run_writes(model: "Model", path: Path) -> Checked:
+    from adapter.directory.writing.cases import load_write_cases, run_write_case
+
+    try:
+        cases = load_write_cases(path)
+        faults = [f"{path}: {case.name}: {line}" for case in cases for line in run_write_case(model, case)]
+    except AdapterError as error:
+        return Checked(file=str(path), resource="writes", cases=0, faults=[error.message])
+    return Checked(file=str(path), resource="writes", cases=len(cases), faults=faults)
 
 
 def _tell(results: list[Checked], faults: list[str]) -> None:

@@ -21,10 +21,11 @@ from adapter.errors import DeclarationError
 from adapter.mapping import engine
 from adapter.mapping.engine import Instance, Record
 from adapter.mapping.graphs import GraphBuilder
-from adapter.mapping.model import GRAPH, Model, Resource
+from adapter.mapping.model import GRAPH, WRITES, Model, Resource
 from adapter.mapping.schema import Name
 
 SUFFIX = ".cases.yaml"
+WRITE_CASES = f"{WRITES}{SUFFIX}"
 
 
 class CaseUnit(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -46,10 +47,16 @@ class CasesFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
 
 
 def case_files(directories: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """The resource and path of every cases file; an override's directory may have its own."""
+    """The resource and path of every cases file but that of writes; an override's directory may have its own."""
     for directory in directories:
         for path in sorted(directory.glob(f"*{SUFFIX}")):
-            yield path.name.removesuffix(SUFFIX), path
+            if path.name != WRITE_CASES:
+                yield path.name.removesuffix(SUFFIX), path
+
+
+def write_case_files(directories: Sequence[Path]) -> list[Path]:
+    """The cases of writes in each directory that has any."""
+    return [path for directory in directories if (path := directory / WRITE_CASES).is_file()]
 
 
 def load_cases(path: Path) -> list[Case]:

@@ -19,13 +19,10 @@ async def plan_group(ground: Ground, ask: Ask) -> Plan:
         return Plan(kind=ask.kind, obstacles=(blocked.obstacle,), cost=Cost(steps=0), etag="")
     if _is_so(ask, spot):
         return Plan(kind=ask.kind, already=(spot.ref,), cost=Cost(steps=0), etag="")
-    return Plan(
-        kind=ask.kind,
-        steps=(_step(ask, call, spot),),
-        obstacles=tuple(await _obstacles(ground, ask, call, spot)),
-        cost=Cost(steps=1, read_back=1),
-        etag="",
-    )
+    obstacles = tuple(await _obstacles(ground, ask, call, spot))
+    steps = (_step(ask, call, spot),) if all(obstacle.is_warning for obstacle in obstacles) else ()
+    cost = Cost(steps=len(steps), read_back=len(steps))
+    return Plan(kind=ask.kind, steps=steps, obstacles=obstacles, cost=cost, etag="")
 
 
 async def check_group(ground: Ground, ask: Ask, step: Step) -> Step | Obstacle | None:

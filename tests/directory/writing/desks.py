@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from adapter.directory.purse import Purse
@@ -93,8 +94,6 @@ async def carried_out(desk: Desk, wish: Ask) -> Plan:
 
 def operation_of(wish: Ask, plan: Plan) -> Operation:
     """An operation that has been carried out."""
-    from datetime import UTC, datetime
-
     now = datetime.now(UTC)
     return Operation(
         id="op",
