@@ -7,14 +7,14 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from adapter.errors import AdapterError
-from adapter.models import Credential, IntegratedAccount
+from adapter.errors import AdapterError, RemoteUnauthorized
+from adapter.models import Credential, IntegratedAccount, Secret
 from adapter.upstream.client import BoundClient, FixedCredential, UpstreamClient
 
 PATIENCE = 10.0
 """Seconds. Who disconnects an account does not wait longer for the provider."""
 
-Fresh = Callable[[], Awaitable[Credential]]
+Fresh = Callable[[Secret | None], Awaitable[Credential]]
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ async def taken_back(
 ) -> Withdrawal:
     """Revoke the account's grant at the provider, best effort: whatever keeps it from being revoked is the reason.
 
-    `fresh` gives the account's credential, still good where that can be.
+    `fresh` gives the account's credential, another than the one named where that was refused.
     """
     if account.authentication_method == "api_key":
         return Withdrawal(revoked=None, reason="An API token belongs to whoever made it; revoke it at the provider.")
@@ -58,7 +58,7 @@ async def taken_back(
         return Withdrawal(revoked=False, reason="No OAuth client is configured here; revoke it at the provider.")
     try:
         async with asyncio.timeout(PATIENCE):
-            return await _revoked(account, upstream, oauth, await fresh())
+            return await _revoked(account, upstream, oauth, fresh)
     except TimeoutError:
         reason = "The provider did not answer in time."
     except AdapterError as error:
@@ -67,11 +67,18 @@ async def taken_back(
     return Withdrawal(revoked=False, reason=f"Revoke it at the provider; it was not revoked from here: {reason}")
 
 
-async def _revoked(
-    account: IntegratedAccount, upstream: UpstreamClient, oauth: Grants, credential: Credential
-) -> Withdrawal:
-    # Not the account's own client: a blocked account can be disconnected too.
-    client = upstream.bind(FixedCredential(credential.access_token), account_key=f"leaving:{account.id}")
-    if await oauth.revoke(client, credential):
+async def _revoked(account: IntegratedAccount, upstream: UpstreamClient, oauth: Grants, fresh: Fresh) -> Withdrawal:
+    credential = await fresh(None)
+    try:
+        found = await oauth.revoke(_client(account, upstream, credential), credential)
+    except RemoteUnauthorized:
+        credential = await fresh(credential.access_token)
+        found = await oauth.revoke(_client(account, upstream, credential), credential)
+    if found:
         return Withdrawal(revoked=True)
     return Withdrawal(revoked=None, reason="The provider has no such authorization any more.")
+
+
+def _client(account: IntegratedAccount, upstream: UpstreamClient, credential: Credential) -> BoundClient:
+    """Not the account's own client, which a block closes: a blocked account can be disconnected too."""
+    return upstream.bind(FixedCredential(credential.access_token), account_key=f"leaving:{account.id}")

@@ -6,6 +6,7 @@ tenant's account does not exist; an integrated account token opens its own accou
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -249,7 +250,10 @@ class Accounts:
         """
         account = await self._managed(account_id, caller)
         withdrawal = await taken_back(
-            account, upstream=self._upstream, oauth=self._oauth, fresh=lambda: self._fresh(account_id)
+            account,
+            upstream=self._upstream,
+            oauth=self._oauth,
+            fresh=partial(self._fresh, account_id),
         )
         deleted = await self._store.remove(account_id)
         self._forget(account_id)
@@ -280,9 +284,7 @@ class Accounts:
         return rotation
 
     def report_lost_keys(self) -> None:
-        """Name in the log, in a moment, the accounts that no key opens. They are refused one by one when they are used:
-        no reason not to serve the others.
-        """
+        """Name in the log, in a moment, the accounts that no key opens; the others are served all the same."""
         self._chores.add("report_lost_keys", reported(self.lost_keys))
 
     async def lost_keys(self) -> tuple[str, ...]:
@@ -297,15 +299,17 @@ class Accounts:
             self._check_override(override)
         return {"unified_model_override": override or None}
 
-    async def _fresh(self, account_id: str) -> Credential:
-        """The account's credential, refreshed where it has run out."""
-        _, credential = await self._kept(account_id)
-        if self._refreshing is None or credential.refresh_token is None or not self._is_over(credential):
-            return credential
-        return await self._refreshing.fresh(account_id, self._is_over, insist=True)
+    async def _fresh(self, account_id: str, rejected: Secret | None) -> Credential:
+        """The account's credential, refreshed where it has run out or is the rejected one."""
 
-    def _is_over(self, credential: Credential) -> bool:
-        return credential.expires_at is not None and credential.expires_at <= self._now()
+        def stale(credential: Credential) -> bool:
+            over = credential.expires_at is not None and credential.expires_at <= self._now()
+            return over or credential.access_token == rejected
+
+        _, credential = await self._kept(account_id)
+        if self._refreshing is None or credential.refresh_token is None or not stale(credential):
+            return credential
+        return await self._refreshing.fresh(account_id, stale, insist=True)
 
     async def _mark(self, account_id: str, sealed: bytes, status: AccountStatus, error: AdapterError) -> None:
         """Note what is wrong with the account, unless it has got another credential in this moment."""

@@ -131,11 +131,17 @@ async def _answers(settings: Settings) -> bool:
 
 @contextmanager
 def serving(
-    sandbox: RunningSandbox, directory: Path, *, api_key: str | None = None, database_url: str = "", **changes: Any
+    sandbox: RunningSandbox,
+    directory: Path,
+    *,
+    api_key: str | None = None,
+    database_url: str = "",
+    keys: str = KEY,
+    **changes: Any,
 ) -> Iterator[Connected]:
     settings = Settings(
         database_url=database_url or f"sqlite:///{directory / 'adapter.db'}",
-        adapter_secret_keys=KEY,
+        adapter_secret_keys=keys,
         heroku_api_url=sandbox.url,
         port=_free_port(),
         **changes,
