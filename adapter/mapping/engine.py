@@ -185,7 +185,9 @@ def assembling(
     """`assemble` in steps of a few milliseconds, for a loop that has others to serve in between."""
     faults = [fault for part in shaped for fault in part.faults]
     source = model.resources[resource.derived.resource] if resource.derived else resource
-    fragments = _with_keys(source, [fragment for part in shaped for fragment in part.fragments], faults, known or {})
+    fragments = [fragment for part in shaped for fragment in part.fragments]
+    yield
+    fragments = yield from _with_keys(source, fragments, faults, known or {})
     if resource.derived:
         fragments = yield from _deriving(resource, resource.derived, fragments, faults)
     fragments += [
@@ -239,11 +241,12 @@ def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
 
 def _with_keys(
     resource: Resource, fragments: list[Fragment], faults: list[Fault], elsewhere: Mapping[str, str]
-) -> list[Fragment]:
+) -> Steps[list[Fragment]]:
     """Fragments without a key join whoever has their e-mail address, or get an id made of it."""
     if all(fragment.key for fragment in fragments):
         return fragments
-    known = {**elsewhere, **_addresses(resource, fragments)}
+    own = yield from _addresses(resource, fragments)
+    known = {**elsewhere, **own}
     keyed = []
     for fragment in fragments:
         made = fragment if fragment.key else _named(resource, fragment, known)
@@ -262,9 +265,16 @@ def _named(resource: Resource, fragment: Fragment, known: Mapping[str, str]) -> 
     return Fragment(key=key, data={**fragment.data, resource.key: key}, unit=fragment.unit, remote=fragment.remote)
 
 
-def _addresses(resource: Resource, fragments: Sequence[Fragment]) -> dict[str, str]:
-    pairs = ((_address(resource, fragment.data), fragment.key) for fragment in fragments if fragment.key)
-    return {address: key for address, key in sorted(pairs, key=str) if address and key}
+def _addresses(resource: Resource, fragments: Sequence[Fragment]) -> Steps[dict[str, str]]:
+    """Whose each e-mail address is; of several, the one whose key comes last, whatever order they are read in."""
+    found: dict[str, str] = {}
+    for number, fragment in enumerate(fragments, 1):
+        address = _address(resource, fragment.data) if fragment.key else None
+        if address and fragment.key and fragment.key > found.get(address, ""):
+            found[address] = fragment.key
+        if number % _STEP == 0:
+            yield
+    return found
 
 
 def addresses(resource: Resource, records: Iterable[Record]) -> dict[str, str]:
