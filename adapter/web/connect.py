@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from adapter.accounts.connecting import Connecting, Session
+from adapter.accounts.oauth import CALLBACK
 from adapter.errors import AdapterError, Forbidden, Gone, LinkInvalid, OAuthDenied
 from adapter.models import IntegratedAccount, Secret
 from adapter.web.accounts import Watcher
@@ -49,13 +50,18 @@ def routes(
     door = _Door(connecting, accounts, views, pages, wire, public_url.rstrip("/"), watcher)
     return [
         Route(PATH, door.shown(door.ask), methods=["GET"]),
-        Route(f"{PATH}/api-key", door.shown(door.api_key), methods=["POST"]),
-        Route(f"{PATH}/oauth", door.shown(door.oauth), methods=["POST"]),
-        Route(f"{PATH}/callback", door.shown(door.callback), methods=["GET"]),
-        Route(f"{PATH}/done", door.shown(door.done), methods=["GET"]),
-        Route(f"{PATH}/cancel", door.shown(door.cancel), methods=["POST"]),
+        Route(CALLBACK, door.shown(door.callback), methods=["GET"]),
+        # The page's own ways: nobody else is to build on them.
+        _inner("api-key", door.shown(door.api_key), "POST"),
+        _inner("oauth", door.shown(door.oauth), "POST"),
+        _inner("cancel", door.shown(door.cancel), "POST"),
+        _inner("done", door.shown(door.done), "GET"),
         *pages.routes,
     ]
+
+
+def _inner(name: str, handler: Handler, method: str) -> Route:
+    return Route(f"{PATH}/{name}", handler, methods=[method], include_in_schema=False)
 
 
 class _Door:

@@ -34,7 +34,7 @@ class Pages:
         """`prefix` is PUBLIC_URL's path: `/heroku` where that is `https://example.com/heroku`."""
         assets = {word: _asset(*file) for word, file in {**_FILES, "icon": _ICON}.items()}
         self.routes: list[BaseRoute] = [
-            fixed_route(path, body, media_type, _FOREVER) for path, body, media_type in assets.values()
+            fixed_route(path, body, media_type, _FOREVER, in_schema=False) for path, body, media_type in assets.values()
         ]
         self.at = Addresses(base=prefix + PATH, **{word: prefix + path for word, (path, _, _) in assets.items()})
         self._templates = Environment(

@@ -10,7 +10,9 @@ from starlette.routing import Route
 _CACHED = "public, max-age=60"
 
 
-def fixed_route(path: str, body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Route:
+def fixed_route(
+    path: str, body: bytes, media_type: str, headers: Mapping[str, str] | None = None, *, in_schema: bool = True
+) -> Route:
     """`GET path` answers `body`, or 304 to whoever has it already."""
     etag = f'"{sha256(body).hexdigest()[:32]}"'
     shown = {"ETag": etag, "Cache-Control": _CACHED, "X-Content-Type-Options": "nosniff", **(headers or {})}
@@ -20,7 +22,7 @@ def fixed_route(path: str, body: bytes, media_type: str, headers: Mapping[str, s
             return Response(status_code=304, headers=shown)
         return Response(body, headers=shown, media_type=media_type)
 
-    return Route(path, answered, methods=["GET"])
+    return Route(path, answered, methods=["GET"], include_in_schema=in_schema)
 
 
 def _holds(given: str, etag: str) -> bool:

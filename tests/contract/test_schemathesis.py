@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from adapter.app import declarations
 from adapter.config import Settings
-from adapter.web.openapi import document, raw
+from adapter.web.openapi import connecting, document, raw
 from tests.contract.asking import Asked, Case, is_reshaped
 
 PROVIDER, MODEL = declarations(Settings())
@@ -33,7 +33,8 @@ CONFIG = {
 DESCRIBED = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
 
 
-@DESCRIBED.exclude(tag=raw.TAG).parametrize()
+# The connect page is for browsers, in which it is tried.
+@DESCRIBED.exclude(tag=[raw.TAG, connecting.PAGE_TAG]).parametrize()
 def test_what_is_described_is_what_happens(case: Case, asked: Asked) -> None:
     asked.fill(case)
 

@@ -40,6 +40,7 @@ def parts(*, model: Model, provider: Named) -> list[Part]:
         status.part(),
         accounts.part(provider),
         connecting.part(),
+        connecting.page(),
         capabilities.part(provider),
         raw.part(),
         system.part(),
