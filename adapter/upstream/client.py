@@ -238,11 +238,11 @@ class BoundClient:
         async with slot():
             token = await self._source.token()
             reply = await self._exchange(request, token)
-            if reply.status == 401:
-                renewed = await self._source.renew(token)
-                if renewed is not None:
-                    token = renewed
-                    reply = await self._exchange(request, token)
+        renewed = await self._source.renew(token) if reply.status == 401 else None
+        if renewed is not None:
+            token = renewed
+            async with slot():
+                reply = await self._exchange(request, token)
         if reply.status == 304 or 200 <= reply.status < 300:
             return reply
         raise await self._refusal(reply, token)
