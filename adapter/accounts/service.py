@@ -272,8 +272,8 @@ class Accounts:
             raise AccountBlocked
         if account.status != "active":
             raise NeedsReauth(
-                f"The account is {account.status}: reconnect it, or send a new key to "
-                f"PATCH /integrated-account/{account.id}/credentials."
+                f"The account is {account.status}: reconnect it by a link (POST /link-token with its id as "
+                f"`integrated_account_id`), or send a new key to PATCH /integrated-account/{account.id}/credentials."
             )
         return self._client(account)
 

@@ -113,12 +113,8 @@ async def test_consuming_undoes_the_account_where_the_link_was_used(store: LinkS
     kept = await accounts.get("a")
     assert kept is not None
     assert (kept.is_blocked, await accounts.credential("a")) == (False, b"")
-    assert [
-        session.account_result for session in (await store.session(b"s"), await store.session(b"t")) if session
-    ] == [
-        "won",
-        None,
-    ]
+    sessions = [await store.session(cookie) for cookie in (b"s", b"t")]
+    assert [session.account_result for session in sessions if session] == ["won", None]
 
 
 async def test_purging_forgets_what_expired_before(store: LinkStore) -> None:
