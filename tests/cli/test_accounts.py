@@ -168,6 +168,15 @@ def test_removing_is_confirmed_first(connected: Terminal) -> None:
     assert connected("account", "list", "--json").json["result"] == []
 
 
+def test_removing_says_who_revokes_an_api_token(connected: Terminal) -> None:
+    account = connected("account", "list", "--json").json["result"][0]["id"]
+
+    removed = connected("account", "remove", account, "--yes")
+
+    assert f"Removed account {account}" in removed.out
+    assert "revoke it at the provider" in removed.out
+
+
 def test_stopping_at_the_prompt_keeps_nothing(heroku: RunningSandbox, tmp_path: Path) -> None:
     env = clean_environment(DATABASE_URL=f"sqlite:///{tmp_path / 'adapter.db'}", HEROKU_API_URL=heroku.url, TERM="dumb")
     ours, theirs = pty.openpty()
