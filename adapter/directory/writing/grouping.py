@@ -26,9 +26,16 @@ async def plan_group(ground: Ground, ask: Ask) -> Plan:
 
 
 async def check_group(ground: Ground, ask: Ask, step: Step) -> Step | Obstacle | None:
-    """Blocked where the group goes by another name than when it was planned: it may be another one that is meant."""
+    """Blocked where the group goes by another name than when it was planned: it may be another one that is meant.
+    Whether one that can't be seen any more is deleted, the call itself tells.
+    """
     assert step.place is not None
-    call, spot = await _drafted(ground, ask)
+    try:
+        call, spot = await _drafted(ground, ask)
+    except Blocked as blocked:
+        if _verb(ask) == "delete" and blocked.obstacle.guard == "not_found":
+            return step
+        raise
     if _is_so(ask, spot):
         return None
     if spot.ref.name != step.place.name:

@@ -68,10 +68,11 @@ class Planner:
         A removal from everywhere is looked at again only where a guard asks for it, or with `anew`.
         """
         await desk.units.open()
-        ground = Ground(desk, since=desk.units.now(), kinds_since=desk.units.now() - KIND_AGE)
+        now = desk.units.now()
         try:
             if ask.group is not None and ask.person is None:
-                return await check_group(ground, ask, step)
+                return await check_group(Ground(desk, since=now), ask, step)
+            ground = Ground(desk, since=now, kinds_since=now - KIND_AGE)
             return await self._checked(ground, ask, step, anew=anew)
         except Blocked as blocked:
             return blocked.obstacle
