@@ -18,7 +18,8 @@ from adapter.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from adapter.upstream.client import BoundClient, UpstreamClient
+from adapter.models import Secret
+from adapter.upstream.client import BoundClient, FixedCredential, UpstreamClient
 from adapter.upstream.provider import load_provider
 from tests.upstream.recording import Received, Recorder, answer
 from tests.web.house import Source
@@ -156,7 +157,47 @@ class TestSend:
         assert [sent.target for sent in provider.requests] == ["/x"]
 
 
+class SlowSource(Source):
+    """Gives nothing until `gate` is set: no token, or (with `first`) no second one."""
+
+    def __init__(self, *tokens: str, first: bool) -> None:
+        super().__init__()
+        self.tokens = list(tokens)
+        self.first = first
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    async def token(self) -> Secret:
+        if not self.first:
+            self.asked.set()
+            await self.gate.wait()
+        return await super().token()
+
+    async def renew(self, rejected: Secret) -> Secret | None:
+        self.asked.set()
+        await self.gate.wait()
+        return await super().renew(rejected)
+
+
 class TestCredentials:
+    @pytest.mark.parametrize("first", [True, False])
+    async def test_who_waits_for_a_fresh_credential_takes_no_slot_from_the_others(
+        self, provider: Recorder, first: bool
+    ) -> None:
+        provider.answers = [answer(401)] if first else []
+        client = UpstreamClient(load_provider(), api_url=provider.url, timeout=1, concurrency=1)
+        source = SlowSource("fake-1", "fake-2", first=first)
+        waiting = asyncio.create_task(client.bind(source, account_key="same").send("GET", "/account"))
+        await source.asked.wait()
+
+        other = client.bind(FixedCredential(Secret("fake-3")), account_key="same")
+        async with asyncio.timeout(5):
+            assert (await other.send("GET", "/apps")).status == 200
+        source.gate.set()
+
+        assert (await waiting).status == 200
+        await client.close()
+
     async def test_a_401_is_tried_once_more_with_a_renewed_credential(
         self, bound: BoundClient, provider: Recorder, source: Source
     ) -> None:
