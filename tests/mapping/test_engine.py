@@ -349,3 +349,39 @@ def test_fixed_records_need_no_unit() -> None:
     assert len(records) == 16
     assert faults == []
     assert records[0].remote == {}
+
+
+def test_an_address_that_two_people_have_leads_to_the_same_one_whatever_came_first() -> None:
+    """One of them took it over from the other, and some list still shows the old one."""
+    both = [member(("u1", "same@example.com"), "member"), member(("u2", "Same@example.com"), "member")]
+    invited = instance(
+        "team_invitations",
+        "/teams/t1/invitations",
+        [{"id": "i1", "role": "member", "user": {"email": "same@example.com", "name": None}}],
+        team=TEAMS[1],
+    )
+
+    found = {
+        encoded([instance("team_members", "/teams/t0/members", order, team=TEAMS[0]), invited])
+        for order in (both, both[::-1])
+    }
+
+    records, _ = assembled([instance("team_members", "/teams/t0/members", both, team=TEAMS[0]), invited])
+    assert len(found) == 1
+    assert [record.key for record in records] == ["u1", "u2"]
+    assert [len(record.remote.get("team_invitations", ())) for record in records] == [0, 1]
+
+
+def test_a_large_account_is_put_together_in_steps_throughout() -> None:
+    """No step takes longer than a few hundred records do: others are served in between."""
+    everybody = [member((f"u{n:05}", f"p{n}@example.com"), "member") for n in range(2_000)]
+    stranger = {"id": "i1", "role": "member", "user": {"email": "new@example.com", "name": None}}
+    shaped = [
+        engine.shape(USERS, instance("team_members", "/teams/t0/members", everybody, team=TEAMS[0])),
+        engine.shape(USERS, instance("team_invitations", "/teams/t0/invitations", [stranger], team=TEAMS[0])),
+    ]
+
+    steps = sum(1 for _ in engine.assembling(MODEL, USERS, shaped))
+
+    # One round finds out whose each address is, one merges.
+    assert steps >= 2 * len(everybody) // 100
