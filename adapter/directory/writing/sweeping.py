@@ -5,7 +5,8 @@ import msgspec
 from adapter.directory.gather import Gather, Read, missing_of
 from adapter.directory.units import Missing
 from adapter.directory.writing.desk import Desk
-from adapter.directory.writing.watching import Halted, Patience, Sleep
+from adapter.directory.writing.watching import Patience, Sleep
+from adapter.directory.writing.work import Halted
 from adapter.errors import AdapterError, BudgetReserved
 
 

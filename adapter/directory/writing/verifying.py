@@ -6,7 +6,7 @@ two rounds at most.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -20,7 +20,8 @@ from adapter.directory.writing.people import Found, Whom, holding_of
 from adapter.directory.writing.report import PlaceReport, Proved, Report, Secrets, gaps, returns
 from adapter.directory.writing.sweeping import sweep_all
 from adapter.directory.writing.targets import Target, Targets
-from adapter.directory.writing.watching import Halted, Patience, Sleep, Watch
+from adapter.directory.writing.watching import Patience, Sleep, Watch
+from adapter.directory.writing.work import Halted, Tell
 from adapter.errors import AdapterError
 
 ROUNDS = 2
@@ -28,9 +29,6 @@ ROUNDS = 2
 
 READ_BACK, VERIFIED = "read_back", "verified"
 """Events of an operation's history."""
-
-Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Writes an event down."""
 
 
 class Planning(Protocol):

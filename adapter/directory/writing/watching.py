@@ -12,10 +12,10 @@ from adapter.directory.units import Missing
 from adapter.directory.writing.atlas import Key, Listing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.people import Found, Whom, look_for
+from adapter.directory.writing.work import Halted
 from adapter.errors import AdapterError, RemoteRateLimited, Unprocessable
 
 Sleep = Callable[[float], Awaitable[None]]
-Halted = Callable[[], bool]
 
 _AT_ONCE = 8
 
@@ -66,9 +66,10 @@ class Watch:
             await self._sleep(max(self._patience.pause(turn), *(self._asked_for(one) for one in left)))
             since, turn = self._desk.units.now(), turn + 1
 
-    async def found(self) -> list[Found]:
-        """Where the lists show the person, as they were last read."""
-        found, faults = await look_for(self._desk, self._whom, self.reads.values())
+    async def found(self, paths: Iterable[str] | None = None) -> list[Found]:
+        """Where the lists, or some of them, show the person, as they were last read."""
+        reads = [self.reads[path] for path in (self.reads if paths is None else paths) if path in self.reads]
+        found, faults = await look_for(self._desk, self._whom, reads)
         for read, text in faults:
             self._fail(Listing(unit=read.unit, lineage=read.lineage, lag=0.0), Unprocessable(text))
         return found
@@ -128,13 +129,8 @@ class Watch:
 
     async def _showing(self, listings: Sequence[Listing], awaited: Callable[[Key], bool]) -> set[str]:
         """The paths of the lists that still show the person where they should not."""
-        paths = {listing.path for listing in listings}
-        found = await self.found()
-        return {
-            read.state.path
-            for kind, read, entry in found
-            if read.state.path in paths and awaited((kind.name, entry.place_id))
-        }
+        found = await self.found([listing.path for listing in listings])
+        return {read.state.path for kind, read, entry in found if awaited((kind.name, entry.place_id))}
 
     def _patience_for(self, listing: Listing, shown: set[str]) -> float:
         """For how long it pays to read the list again."""
