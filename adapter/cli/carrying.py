@@ -4,7 +4,7 @@ They stand in the same journal as those that come over HTTP: if this process die
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -13,8 +13,8 @@ import typer
 from adapter.app import House
 from adapter.cli.choosing import every, only_account
 from adapter.cli.console import note
-from adapter.cli.output import Bar, progress, readable, table
-from adapter.directory.writing.model import Ask, Obstacle, Operation, Plan, StepState
+from adapter.cli.output import Bar, readable, table
+from adapter.directory.writing.model import Ask, Operation, Plan, StepState
 from adapter.errors import AdapterError, NotFound
 from adapter.models import Caller, IntegratedAccount
 from adapter.web.write_answers import shown
@@ -23,7 +23,9 @@ CLI = Caller(kind="api", token_id="cli")  # noqa: S106  # the name of no token
 """Who a write from the terminal was asked for by, in the journal."""
 
 STEP_COLUMNS = {"#": "n", "WHERE": "where", "STEP": "summary", "HAS": "before", "THEN": "after"}
-STATE_COLUMNS = {"#": "n", "WHERE": "where", "STEP": "summary", "STATUS": "status", "WHY": "why"}
+STATE_COLUMNS = {
+    "#": "n", "WHERE": "where", "STEP": "summary", "STATUS": "status", "REQUEST": "request_id", "WHY": "why",
+}  # fmt: skip
 
 _LOOK_EVERY = 0.2
 _UNDER_WAY = frozenset({"pending", "running", "waiting"})
@@ -38,6 +40,8 @@ class Part(msgspec.Struct, kw_only=True):
     plan: Plan | None = None
     operation: Operation | None = None
     error: AdapterError | None = None
+    same_as: tuple[str, ...] = ()
+    """Other connections to the same account at Heroku, in which nothing more is to be done."""
 
     @property
     def is_done(self) -> bool:
@@ -77,67 +81,87 @@ def show_plan(part: Part) -> None:
     plan = part.plan
     if plan.steps:
         table(STEP_COLUMNS, [_row(shown(step)) for step in plan.steps])
-    else:
+    elif not plan.refusals:
         typer.echo("  Nothing is to be done.")
-    _tell("so already", [{"where": place} for place in shown(plan.already)])
+    for line in _lines(plan):
+        typer.echo(f"  {line}")
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    for place in plan.already:
+        yield f"so already: {place_words(shown(place))}"
     for obstacle in plan.obstacles:
-        typer.echo(f"  {_MARK[obstacle.is_warning]} by {obstacle.guard}: {readable(obstacle.message)}")
-    _tell_remains(plan.remains)
+        yield f"{_MARK[obstacle.is_warning]} by {obstacle.guard}: {readable(obstacle.message)}"
+    for obstacle in plan.remains:
+        where = f"{place_words(shown(obstacle.place))}: " if obstacle.place else ""
+        yield f"stays: {where}{readable(obstacle.message)} ({obstacle.guard})"
     for gap in plan.unknown:
-        typer.echo(f"  not known: {gap.unit}: {gap.reason}")
-    typer.echo(f"  {_cost(plan)}")
+        yield f"not known: {gap.unit}: {gap.reason}"
+    yield from consequences(plan.notes)
+    yield _cost(plan)
+
+
+def consequences(told: Mapping[str, Any]) -> Iterator[str]:
+    """What a plan or a report says of afterwards: who may come back, and which secrets were theirs to read."""
+    for back in told.get("may_return", ()):
+        through = readable(back["through"])
+        yield f"warning: they may return to {place_words(back['place'])} at the next sign-in, through {through}."
+    for secrets in told.get("rotate_secrets_of", ()):
+        # A report tells the roles beside the place.
+        where = place_words(secrets.get("place", secrets))
+        through = f" as {readable(secrets['roles'])}" if secrets.get("roles") else ""
+        yield f"Rotate the secrets of {where}: they could be read{through}."
 
 
 def _cost(plan: Plan) -> str:
     cost = plan.cost
+    parts = [f"{cost.steps} to carry it out"]
+    parts += [f"{cost.read_back} to read it back"] if cost.read_back else []
+    parts += [f"{cost.full_proof} to read all that could hold the person"] if cost.full_proof else []
     later = f"; the request budget allows it in {cost.affordable_in} s" if cost.affordable_in else ""
-    proof = f", {cost.read_back} to read back, {cost.full_proof} to read all" if cost.read_back else ""
-    return f"Requests: {cost.steps} to carry it out{proof}{later}."
-
-
-def _tell_remains(remains: Sequence[Obstacle]) -> None:
-    for obstacle in remains:
-        where = f" {_place(shown(obstacle.place))}" if obstacle.place else ""
-        typer.echo(f"  stays:{where}: {readable(obstacle.message)} ({obstacle.guard})")
-
-
-def _tell(words: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows:
-        typer.echo(f"  {words}: {_place(row['where'])}")
+    return f"Requests: {', '.join(parts)}{later}."
 
 
 # --- carried out
 
 
-async def carried_out(house: House, parts: Sequence[Part], ask: Ask, *, as_shown: bool) -> None:
-    """Carry the plans out, one account after the other; what fails is noted at its part.
+class Tally:
+    """How far several operations are, on one bar."""
 
-    `as_shown`: somebody saw the plans and said yes to them, so that a directory that moved since is a refusal.
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def show(self, operation: Operation) -> None:
+        over = sum(state.status not in {"planned", "sending"} for state in operation.steps)
+        self._counts[operation.id] = over, len(operation.steps)
+        done, total = (sum(counts) for counts in zip(*self._counts.values(), strict=True))
+        waits = ", waiting for the request budget" if operation.status == "waiting" else ""
+        self._bar.show(done, total, f"{done} of {total} steps{waits}")
+
+
+async def carry_out(house: House, part: Part, ask: Ask, tally: Tally, *, as_shown: bool) -> Operation:
+    """Carry a plan out to its end. AdapterError, noted at its part, where it could not be made or begun.
+
+    `as_shown`: somebody saw the plan and said yes to it, so that a directory that moved since is a refusal.
     """
-    with progress("Carrying it out") as bar:
-        for part in parts:
-            if part.plan is None:
-                continue
-            try:
-                part.operation = await _written(house, part, part.plan, ask, bar, as_shown=as_shown)
-            except AdapterError as error:
-                part.error = error
+    try:
+        if part.error is not None:
+            raise part.error
+        etag = part.plan.etag if part.plan is not None and as_shown else None
+        outcome = await house.writes.write(part.account.id, part.client, CLI, ask, if_match=etag, wait=_LOOK_EVERY)
+        part.operation = await followed(house, outcome.operation, tally)
+    except AdapterError as error:
+        part.error = error
+        raise
+    return part.operation
 
 
-async def _written(house: House, part: Part, plan: Plan, ask: Ask, bar: Bar, *, as_shown: bool) -> Operation:
-    outcome = await house.writes.write(
-        part.account.id, part.client, CLI, ask, if_match=plan.etag if as_shown else None, wait=_LOOK_EVERY
-    )
-    return await followed(house, outcome.operation, bar)
-
-
-async def followed(house: House, operation: Operation, bar: Bar) -> Operation:
+async def followed(house: House, operation: Operation, tally: Tally) -> Operation:
     """The operation once it has ended, or was left to wait for somebody."""
     try:
         while operation.status in _UNDER_WAY:
-            over = sum(state.status not in {"planned", "sending"} for state in operation.steps)
-            said = "waiting for the request budget" if operation.status == "waiting" else f"{over} steps"
-            bar.show(over, len(operation.steps), said)
+            tally.show(operation)
             await asyncio.sleep(_LOOK_EVERY)
             operation = await house.writes.operation(CLI, operation.id)
     except asyncio.CancelledError:
@@ -162,12 +186,13 @@ def show_operation(operation: Operation) -> None:
 
 def _state_row(state: StepState) -> dict[str, Any]:
     error = state.error or {}
-    return {**_row(shown(state.step)), "status": state.status, "why": error.get("message") or state.note}
+    told = {"status": state.status, "request_id": state.request_id, "why": error.get("message") or state.note}
+    return {**_row(shown(state.step)), **told}
 
 
 def _row(step: Mapping[str, Any]) -> dict[str, Any]:
     held = {name: _held(step[name]) for name in ("before", "after")}
-    return {**step, **held, "where": _place(step["place"])}
+    return {**step, **held, "where": place_words(step["place"])}
 
 
 def _held(holding: Mapping[str, Any] | None) -> str:
@@ -177,10 +202,6 @@ def _held(holding: Mapping[str, Any] | None) -> str:
     return {"none": "nothing", "pending": f"invited: {roles}"}.get(holding["state"], roles or "a membership")
 
 
-def _place(place: Mapping[str, Any] | None) -> str:
-    return readable(f"{place['kind']} {place.get('name') or place['id']}") if place else ""
-
-
 def place_words(place: Mapping[str, Any] | None) -> str:
     """`team acme`: a place as a line names it."""
-    return _place(place)
+    return readable(f"{place['kind']} {place.get('name') or place['id']}") if place else ""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from adapter.cli.console import AsJson, examples, in_house, show_json
+from adapter.cli.console import AsJson, examples, in_house, note, show_json
 from adapter.cli.directory import PATIENCE, Account
 from adapter.cli.offboarding import DryRun, Yes, confirm, shown_part
 from adapter.errors import BadRequest, NotFound
@@ -79,18 +79,20 @@ def _change(
     as_json: bool,
 ) -> None:
     async def changed(house: "House") -> "Part":
-        from adapter.cli.carrying import accounts_of, carried_out, planned, show_plan
+        from adapter.cli.carrying import Tally, accounts_of, carry_out, planned, show_plan
+        from adapter.cli.output import progress
 
         (connected,) = await accounts_of(house, account, None)
         ask = await _asked(house, connected.id, verb, person, role, place)
         part = await planned(house, connected, ask)
         if part.error is not None:
             raise part.error
-        if not as_json:
+        if not as_json and (dry_run or not yes):
             show_plan(part)
         if not dry_run:
             confirm("Do this?", [part], yes=yes)
-            await carried_out(house, [part], ask, as_shown=not yes)
+            with progress("Carrying it out") as bar:
+                await carry_out(house, part, ask, Tally(bar), as_shown=not yes)
         return part
 
     part = in_house(changed, directory_wait=PATIENCE)
@@ -99,9 +101,9 @@ def _change(
     elif part.operation is not None:
         from adapter.cli.carrying import show_operation
 
+        for obstacle in part.operation.plan.obstacles:
+            note(f"warning: {obstacle.message}")
         show_operation(part.operation)
-    if part.error is not None:
-        raise part.error
     if not dry_run and not part.is_done:
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapter.app import House
     from adapter.cli.carrying import Part
     from adapter.directory.writing.model import Ask
+    from adapter.directory.writing.tenants import Joined
 
 Tenant = Annotated[str | None, typer.Option(metavar="TENANT", help="In all accounts of this tenant.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
@@ -52,26 +53,50 @@ def offboard(
     if account is not None and tenant is not None:
         raise BadRequest("--account (or ADAPTER_ACCOUNT) and --tenant exclude each other.")
 
-    async def offboarded(house: "House") -> list["Part"]:
-        from adapter.cli.carrying import accounts_of, carried_out, planned
+    ask = asked(person, "full" if full_proof else "places")
 
-        ask = asked(person, "full" if full_proof else "places")
-        parts = [await planned(house, each, ask) for each in await accounts_of(house, account, tenant)]
+    async def offboarded(house: "House") -> tuple[list["Part"], "Joined | None"]:
+        parts = await _planned(house, account, tenant, ask)
         if not as_json:
-            show_plans(parts)
-        if not dry_run:
-            confirm(f"Take all this away from {person}?", parts, yes=yes)
-            await carried_out(house, parts, ask, as_shown=not yes)
-        return parts
+            _show_plans(parts)
+        if dry_run:
+            return parts, None
+        confirm(f"Take all this away from {person}?", parts, yes=yes)
+        return parts, await _carried_out(house, parts, ask, as_shown=not yes)
 
-    parts = in_house(offboarded, directory_wait=PATIENCE)
+    parts, report = in_house(offboarded, directory_wait=PATIENCE)
     if as_json:
-        show_json({"result": [shown_part(part) for part in parts], "result_count": len(parts)})
-    elif not dry_run:
-        for part in parts:
-            _report(part)
-    if not all(part.error is None if dry_run else is_gone(part) for part in parts):
+        shown = {"result": [shown_part(part) for part in parts], "result_count": len(parts)}
+        show_json(shown | ({"report": report} if report is not None else {}))
+    elif report is not None:
+        _tell(parts, report)
+    if not (all(part.error is None for part in parts) if report is None else report.is_complete):
         raise typer.Exit(1)
+
+
+async def _planned(house: "House", account: str | None, tenant: str | None, ask: "Ask") -> list["Part"]:
+    """A plan for each account at Heroku, whatever number of connections leads to it."""
+    from adapter.cli.carrying import accounts_of, planned
+    from adapter.directory.writing.tenants import by_identity
+
+    parts = []
+    for first, *others in by_identity(await accounts_of(house, account, tenant)):
+        part = await planned(house, first, ask)
+        part.same_as = tuple(other.id for other in others)
+        parts.append(part)
+    return parts
+
+
+async def _carried_out(house: "House", parts: Sequence["Part"], ask: "Ask", *, as_shown: bool) -> "Joined":
+    from adapter.cli.carrying import Tally, carry_out
+    from adapter.cli.output import progress
+    from adapter.directory.writing.tenants import over_all
+
+    of = {part.account.id: part for part in parts}
+    with progress("Carrying it out") as bar:
+        tally = Tally(bar)
+        accounts = [part.account for part in parts]
+        return await over_all(accounts, lambda each: carry_out(house, of[each.id], ask, tally, as_shown=as_shown))
 
 
 def asked(person: str, proof: Any) -> "Ask":
@@ -81,11 +106,13 @@ def asked(person: str, proof: Any) -> "Ask":
     return Ask(kind="users.offboard", person=named, everywhere=True, proof=proof)
 
 
-def show_plans(parts: Sequence["Part"]) -> None:
+def _show_plans(parts: Sequence["Part"]) -> None:
     from adapter.cli.carrying import show_plan
 
     for part in parts:
         show_plan(part)
+        for other in part.same_as:
+            typer.echo(f"  (Account {other} leads to the same account at Heroku.)")
 
 
 def confirm(question: str, parts: Sequence["Part"], *, yes: bool) -> None:
@@ -95,12 +122,6 @@ def confirm(question: str, parts: Sequence["Part"], *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise BadRequest("Nobody is there to confirm it; say --yes, or --dry-run to see the plan.")
     typer.confirm(question, abort=True, err=True)
-
-
-def is_gone(part: "Part") -> bool:
-    """Whether everything is done, and was read as gone."""
-    report = part.operation.result if part.operation is not None else None
-    return part.is_done and isinstance(report, Mapping) and report.get("is_complete") is True
 
 
 # --- told
@@ -122,40 +143,36 @@ def shown_part(part: "Part") -> dict[str, Any]:
     return plain
 
 
-def _report(part: "Part") -> None:
-    from adapter.cli.carrying import show_operation
+def _tell(parts: Sequence["Part"], report: "Joined") -> None:
+    from adapter.cli.carrying import consequences, show_operation
+    from adapter.cli.output import readable
 
-    typer.echo(f"Account {part.account.id}:")
-    if part.error is not None:
-        note(f"  error: {part.error.message}")
-    if part.operation is None:
-        return
-    result = part.operation.result
-    if part.operation.status != "succeeded" or not isinstance(result, Mapping):
-        show_operation(part.operation)
-    if isinstance(result, Mapping):
-        _proof(result)
+    for part in parts:
+        if part.error is not None:
+            note(f"error: account {part.account.id}: {part.error.message}")
+        elif part.operation is not None and part.operation.status != "succeeded":
+            show_operation(part.operation)
+    _show_places(report)
+    for line in consequences(msgspec.to_builtins(report)):
+        typer.echo(line)
+    for gap in report.missing:
+        note(f"warning: could not be read: {gap.unit}: {readable(gap.reason)}")
+    gone = sum(place.state == "gone" for place in report.places)
+    whole = "Out of everything that could be seen." if report.is_complete else "This is not everything."
+    typer.echo(f"{gone} of {len(report.places)} places are gone, and read as gone. {whole}")
 
 
-def _proof(report: Mapping[str, Any]) -> None:
+def _show_places(report: "Joined") -> None:
     from adapter.cli.carrying import place_words
-    from adapter.cli.output import readable, table
+    from adapter.cli.output import table
 
-    rows = [{**place, "where": place_words(place["place"]), "since": _since(place)} for place in report["places"]]
-    if rows:
-        table({"WHERE": "where", "STATE": "state", "READ": "since", "WHY": "message"}, rows)
-    for back in report["may_return"]:
-        note(f"warning: may return to {place_words(back['place'])} at the next sign-in, through {back['through']}.")
-    for secrets in report["rotate_secrets_of"]:
-        typer.echo(f"Rotate the secrets of {place_words(secrets['place'])}: read as {', '.join(secrets['roles'])}.")
-    for gap in report["missing"]:
-        note(f"warning: could not be read: {gap['unit']}: {readable(gap['reason'])}")
-    gone = sum(place["state"] == "gone" for place in report["places"])
-    whole = "Out of everything that this account can see." if report["is_complete"] else "This is not everything."
-    typer.echo(f"{gone} of {len(rows)} places are gone, and read as gone. {whole}")
+    rows = [msgspec.to_builtins(place) for place in report.places]
+    shown = [{**row, "where": place_words(row["place"]), "since": _since(row)} for row in rows]
+    if shown:
+        table({"WHERE": "where", "STATE": "state", "READ": "since", "WHY": "message"}, shown)
 
 
 def _since(place: Mapping[str, Any]) -> str:
-    from adapter.cli.output import readable
-
-    return readable(place.get("verified_at") or place.get("unverified_since"))
+    """When it was read as gone, or taken away, to the second."""
+    moment = place.get("verified_at") or place.get("unverified_since")
+    return f"{moment[:19]}Z" if moment else ""

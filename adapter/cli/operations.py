@@ -1,11 +1,11 @@
 """`adapter operations`: every write that was asked for, over HTTP and here, and how it stands."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from adapter.cli.console import AsJson, examples, in_house, note, show_json
+from adapter.cli.console import AsJson, examples, in_house, show_json
 from adapter.cli.directory import Account
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_operations(
 
         return list(await house.writes.operations(CLI, account_id=account, status=_status(status), limit=limit))
 
-    found: list[dict[str, Any]] = [msgspec.to_builtins(summary(operation)) for operation in in_house(listed)]
+    found = [summary(operation) for operation in in_house(listed)]
     if as_json:
         show_json({"result": found, "result_count": len(found)})
     else:
@@ -67,11 +67,11 @@ def resume(operation_id: OperationId, as_json: AsJson = False) -> None:
     """Go on with an operation that was left behind or did not end well: what is still to be done is planned anew."""
 
     async def resumed(house: "House") -> "Operation":
-        from adapter.cli.carrying import CLI, followed
+        from adapter.cli.carrying import CLI, Tally, followed
         from adapter.cli.output import progress
 
         with progress("Going on") as bar:
-            return await followed(house, await house.writes.resume(CLI, operation_id), bar)
+            return await followed(house, await house.writes.resume(CLI, operation_id), Tally(bar))
 
     ended = in_house(resumed)
     _show(ended, as_json=as_json)
@@ -101,10 +101,13 @@ def _status(text: str | None) -> Any:
     return text
 
 
-def _row(operation: dict[str, Any]) -> dict[str, Any]:
+def _row(operation: dict[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """An operation with its person and its steps each in a few words."""
     counts = ", ".join(f"{count} {status}" for status, count in operation["steps"].items())
-    emails = (operation["person"] or {}).get("emails")
-    return {**operation, "who": emails[0] if emails else None, "counted": counts}
+    person = operation["person"] or {}
+    who = next(iter(person.get("emails") or ()), person.get("id"))
+    row = {**operation, "who": who, "counted": counts}
+    return {name: value for name, value in row.items() if name not in without}
 
 
 def _show(operation: "Operation", *, as_json: bool) -> None:
@@ -115,9 +118,6 @@ def _show(operation: "Operation", *, as_json: bool) -> None:
     if as_json:
         show_json(shown(operation))
         return
-    summed = summary(operation)
-    record({name: value for name, value in summed.items() if name != "steps"})
+    record(_row(summary(operation), ("person", "steps", "counted")))
     show_operation(operation)
-    requests = [state.request_id for state in operation.steps if state.request_id]
-    note(f"Heroku's request ids: {', '.join(requests)}" if requests else "Heroku told no request ids.")
     table({"AT": "at", "EVENT": "what"}, [shown(event) for event in operation.events])
