@@ -99,13 +99,12 @@ class Refreshing:
         """
         while True:
             flight = self._flights.get(account_id)
-            if joined := flight is not None:
-                credential = await _landed(flight, patience)
-            else:
+            if flight is None or flight.done():
                 self._refuse_too_soon(account_id, insist)
-                credential = await _landed(self._begin(account_id, stale), patience)
+                return await _landed(self._begin(account_id, stale), patience)
+            credential = await _landed(flight, patience)
             # Who joins a refresh may have come with a later credential than that one began with.
-            if not joined or not stale(credential):
+            if not stale(credential):
                 return credential
 
     def _refuse_too_soon(self, account_id: str, insist: bool) -> None:
@@ -121,7 +120,8 @@ class Refreshing:
         return flight
 
     def _over(self, account_id: str, flight: asyncio.Task[Credential]) -> None:
-        del self._flights[account_id]
+        if self._flights.get(account_id) is flight:
+            del self._flights[account_id]
         if not flight.cancelled():
             flight.exception()  # told to whoever waits; if nobody does any more, it is not to be complained about
 
