@@ -71,11 +71,12 @@ def load_write_cases(path: Path) -> list[WriteCase]:
 
 def run_write_case(model: Model, case: WriteCase) -> list[str]:
     """What differs from what the case says, a line each; nothing where it holds."""
-    plan = asyncio.run(Planner().plan(_desk(model, case), case.ask))
+    plan = asyncio.run(Planner().plan(desk_for(model, case), case.ask))
     return list(_differences(plan, case))
 
 
-def _desk(model: Model, case: WriteCase) -> Desk:
+def desk_for(model: Model, case: WriteCase) -> Desk:
+    """A desk at which the provider answers what stands in the case."""
     own = case.account
     return Desk(
         account_id="case",
