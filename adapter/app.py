@@ -21,6 +21,8 @@ from adapter.declarations import bundled_dir
 from adapter.directory.cursors import Cursors
 from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
 from adapter.directory.service import Directory, OverrideOf
+from adapter.directory.writing.atdesk import Desks
+from adapter.directory.writing.service import Writes
 from adapter.errors import AdapterError, StartupError
 from adapter.mapping.loading import load_model
 from adapter.mapping.model import Model
@@ -29,6 +31,8 @@ from adapter.storage.accounts import AccountStore
 from adapter.storage.claims import Claims, claims_for
 from adapter.storage.database import Database
 from adapter.storage.links import LinkStore
+from adapter.storage.operations import OperationStore
+from adapter.storage.place_locks import PlaceLocks
 from adapter.storage.renewals import Renewals
 from adapter.storage.tokens import TokenStore
 from adapter.storage.units import UnitStore
@@ -36,8 +40,9 @@ from adapter.storage.vault import Vault, load_vault
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.provider import Provider, load_provider
 from adapter.web import accounts as accounts_door
-from adapter.web import capabilities, connect, docs, graph, health, links, raw, unified
+from adapter.web import capabilities, connect, docs, graph, health, links, operations, raw, unified
 from adapter.web import directory as directory_door
+from adapter.web import writes as writes_door
 from adapter.web.connect_words import load_words
 from adapter.web.edge import edged
 from adapter.web.metrics import Metrics
@@ -68,6 +73,7 @@ class House:
     connecting: Connecting
     tokens: Tokens
     directory: Directory
+    writes: Writes
     cursors: Cursors
 
 
@@ -123,6 +129,9 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         keeper = _keeper(UnitStore(database), claims, shared=database.dialect == "postgresql")
         directory = _directory(settings, model, provider, cursors, keeper, _override_of(accounts))
         stack.push_async_callback(directory.close)
+        desks = Desks(accounts, directory, max_age=settings.directory_max_age, refill=60.0 / provider.budget.per_minute)
+        writes = Writes(OperationStore(database), PlaceLocks(database), desks, tenant_of=desks.tenant_of)
+        stack.push_async_callback(writes.close)
         yield House(
             settings=settings,
             provider=provider,
@@ -135,6 +144,7 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
             connecting=connecting,
             tokens=Tokens(store=TokenStore(database), accounts=accounts, chores=chores),
             directory=directory,
+            writes=writes,
             cursors=cursors,
         )
 
@@ -204,6 +214,7 @@ class _App:
         try:
             async with open_house(self._settings) as house:
                 self._served = _edge(house)
+                house.writes.start()
                 house.accounts.report_lost_keys()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -224,6 +235,8 @@ def _edge(house: House) -> ASGIApp:
     )
     routes: list[BaseRoute] = [
         *doors.routes,
+        *writes_door.routes(writes=house.writes, accounts=house.accounts, model=house.model),
+        *operations.routes(writes=house.writes, cursors=house.cursors),
         *unified.routes(directory=house.directory, accounts=house.accounts),
         *graph.routes(directory=house.directory, accounts=house.accounts),
         *accounts_door.routes(

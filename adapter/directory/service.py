@@ -126,7 +126,7 @@ class Directory:
             return None
         resource = await self._own(account_id, resource)
         key: ViewKey = (resource.name, _scope(resource, query), query.include_inherited)
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         return self._at_hand(account_id, key, units, resource, self._max_age_for(units, client, query))
 
     def age_of(self, view: View) -> float:
@@ -152,7 +152,7 @@ class Directory:
         """Begin the gather of an account that has been connected, or has another credential, which may see other
         things; whoever asks next joins it.
         """
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         await units.make_stale(lambda _: True)
         for name in ("users", "role_assignments"):
             if name in self.model.resources:
@@ -165,7 +165,7 @@ class Directory:
 
         By method and the provider's `answer` it is known who was taken out of what, whatever lists go on showing.
         """
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         self.activities.days.touched(account_id)
         news = await self._settling(units, method, path, answer)
         return await units.make_stale(touched_by(self.model, units.states, path.partition("?")[0]), news)
@@ -184,7 +184,7 @@ class Directory:
 
     async def status(self, account_id: str, client: Client) -> Status:
         """How every unit of the account stands; nothing is asked of the provider for it."""
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         return await status_of(
             self.model, units, client, self._purse(client), reserve=self._reserve, max_age=self._usual_age(units)
         )
@@ -216,7 +216,7 @@ class Directory:
         self, account_id: str, client: Client, resource: Resource, query: Query, bound_to: str, after: Any
     ) -> Answer:
         """A page of what is told day by day: no snapshot of it is made."""
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         max_age = self._max_age if query.max_age is None else query.max_age
         names = self.activities.unit(resource).parents
         gather = Gather(self.model, units, client, names, max_age=max_age)
@@ -239,7 +239,7 @@ class Directory:
         self, account_id: str, client: Client, resource: Resource, query: Query, scope: Scope | None
     ) -> View:
         key: ViewKey = (resource.name, scope, query.include_inherited)
-        units = await self._opened(account_id, client)
+        units = await self.opened(account_id, client)
         max_age = self._max_age_for(units, client, query)
         standing = self._at_hand(account_id, key, units, resource, max_age)
         if standing is not None:
@@ -364,7 +364,8 @@ class Directory:
             self._accounts[account_id] = units
         return units
 
-    async def _opened(self, account_id: str, client: Client) -> AccountUnits:
+    async def opened(self, account_id: str, client: Client) -> AccountUnits:
+        """The account's units, with what is kept of them at hand."""
         units = self._units(account_id, client)
         await units.open()
         return units

@@ -4,25 +4,25 @@ A removal wins: whoever grants meanwhile is refused, and a grant that was under 
 makes its plan when that one has ended, so that it sees what the grant still did.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adapter.directory.writing.model import Ask, Change, Person, Plan
+from adapter.directory.writing.model import Ask, Person, Plan
 from adapter.errors import RemovalUnderWay
 from adapter.storage.operation_rows import Judge, StoredOperation, Verdict
 
-Place = tuple[str, str]
-
 
 class Standpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is given or loses what, and where: as much of a write as others have to do with."""
+    """Who is given or loses what, and where: as much of a write as others have to do with. Places by their ids alone:
+    a caller may name a kind of place in more than one word.
+    """
 
     account_id: str
     ids: frozenset[str]
     emails: frozenset[str]
-    gives: frozenset[Place]
-    takes: frozenset[Place]
+    gives: frozenset[str]
+    takes: frozenset[str]
     everywhere: bool = False
     """Takes whatever this account can take."""
 
@@ -41,14 +41,18 @@ def standpoint(account_id: str, ask: Ask, plan: Plan) -> Standpoint:
     known = plan.person or Person()
     ids = {known.id, named.user_id if named else None}
     emails = {*known.emails, named.email.lower() if named and named.email else None}
-    takes = _places(change for change in ask.changes if change.verb == "take")
-    if ask.everywhere:
-        takes |= {(step.place.kind, step.place.id) for step in plan.steps if step.place is not None}
+    gives = {change.place.id for change in ask.changes if change.verb != "take"}
+    takes = {change.place.id for change in ask.changes if change.verb == "take"} - gives
+    touched = {step.place.id for step in plan.steps if step.place is not None}
+    if ask.everywhere or not gives:
+        takes |= touched
+    elif not takes:
+        gives |= touched
     return Standpoint(
         account_id=account_id,
         ids=frozenset(key for key in ids if key),
         emails=frozenset(address for address in emails if address),
-        gives=frozenset(_places(change for change in ask.changes if change.verb != "take")),
+        gives=frozenset(gives),
         takes=frozenset(takes),
         everywhere=ask.everywhere,
     )
@@ -79,7 +83,3 @@ def _removal_under_way(operation: StoredOperation, tenant_id: str) -> RemovalUnd
     """Names the operation to whoever may know of it: another tenant's connection may reach the same place."""
     details = [{"operation_id": operation.id}] if operation.tenant_id == tenant_id else None
     return RemovalUnderWay(details=details)
-
-
-def _places(changes: Iterable[Change]) -> set[Place]:
-    return {(change.place.kind, change.place.id) for change in changes}

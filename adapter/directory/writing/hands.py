@@ -11,7 +11,7 @@ from adapter.directory.writing.journal import Journal, Lost
 from adapter.directory.writing.limits import Limits
 from adapter.directory.writing.model import UNFINISHED
 from adapter.directory.writing.places import Places
-from adapter.directory.writing.resuming import Watcher
+from adapter.directory.writing.resuming import Watcher, lapse
 from adapter.directory.writing.running import Run
 from adapter.directory.writing.work import Work, WorkMaker
 from adapter.errors import AdapterError, StorageUnavailable
@@ -67,13 +67,18 @@ class Hands:
             return
         try:
             operation = await self._journal.read(operation_id)
-            await self._journal.note(operation_id, Note(events=[("picked_up", {})]))
-            work = await self._work(operation.account_id)
+            standing = await self._journal.note(operation_id, Note(events=[("picked_up", {})]))
         except Lost:
             return
+        try:
+            work = await self._work(operation.account_id)
+        except StorageUnavailable:
+            raise
         except AdapterError as error:
-            # The account can't be used at the moment. Others may try again, until it is too long ago.
+            # The account can't be used at the moment. It is tried again once the lease has lapsed.
             _log.warning("operation_not_taken_up", operation_id=operation_id, code=error.code)
+            if standing.left <= 0:
+                await lapse(self._journal, operation_id, {"why": error.code}, error)
             return
         await self.carry_out(operation_id, work, left_behind=True)
 

@@ -5,11 +5,12 @@ Nobody who was hired again last week is to be removed today because a process co
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 
+from adapter.directory.writing.faults import words
 from adapter.directory.writing.journal import Journal, Lost
 from adapter.directory.writing.limits import Limits
 from adapter.errors import AdapterError
@@ -78,10 +79,15 @@ class Watcher:
         store, owner = self._journal.store, self._journal.owner
         if not await store.take(late.id, owner=owner, lease=self._journal.lease):
             return
-        fields = {"status": "lapsed", "retry_at": None, "owner": None, "lease_until": In(0)}
-        note = Note(fields=fields, events=[("lapsed", {"why": "left", "seconds": round(late.by)})])
-        try:
-            await self._journal.note(late.id, note)
-        except Lost:
-            return
-        _log.warning("operation_lapsed", operation_id=late.id, integrated_account_id=late.account_id)
+        await lapse(self._journal, late.id, {"why": "left", "seconds": round(late.by)})
+
+
+async def lapse(journal: Journal, operation_id: str, why: Mapping[str, Any], error: AdapterError | None = None) -> None:
+    """Leave an operation that is ours for `resume`."""
+    fields = {"status": "lapsed", "retry_at": None, "owner": None, "lease_until": In(0)}
+    told = {"error": words(error)} if error is not None else {}
+    try:
+        await journal.note(operation_id, Note(fields=fields | told, events=[("lapsed", why)]))
+    except Lost:
+        return
+    _log.warning("operation_lapsed", operation_id=operation_id)

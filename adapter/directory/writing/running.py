@@ -6,8 +6,9 @@ them; where it is lost, nothing more is sent from here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,10 +18,12 @@ from adapter.directory.writing.ending import Ending, ending_of, skipped
 from adapter.directory.writing.faults import refusal_words, refused, words
 from adapter.directory.writing.journal import Journal, Lost, Stopped, new_states, row_of
 from adapter.directory.writing.limits import Halt, Limits
-from adapter.directory.writing.model import Obstacle, Operation, Plan, Step, StepState
+from adapter.directory.writing.model import Event, Obstacle, Operation, Plan, Step, StepState
 from adapter.directory.writing.pausing import OutOfTime, Pauses
 from adapter.directory.writing.places import Busy, Places
+from adapter.directory.writing.report import Report
 from adapter.directory.writing.sending import Pause, Result, Sender, paused
+from adapter.directory.writing.targets import before_it_began
 from adapter.directory.writing.work import Work
 from adapter.errors import AdapterError, BudgetReserved, RemoteRateLimited, StorageUnavailable, UpstreamFailure
 from adapter.storage.dbclock import In
@@ -62,6 +65,9 @@ class Run:
         self._reasons: dict[int, str] = {}
         """Why a step was not sent."""
         self._refusal: AdapterError | None = None
+        self._report: Report | None = None
+        """What a removal from everywhere came to, as far as it was proved."""
+        self._unproved = False
         self._over = asyncio.Event()
 
     async def go(self, *, anew: bool = False, waits_for: Sequence[str] = ()) -> None:
@@ -76,10 +82,11 @@ class Run:
                     await self._places_in_turn([n for n, state in self._states.items() if state.status == "sending"])
                     await self._plan_anew()
                 await self._places_in_turn(sorted(self._current))
+                await self._prove()
             except OutOfTime as late:
                 await self._lapse(late)
                 return
-            if self.halt.closing and self.halt.stop is None and self._is_open():
+            if self.halt.closing and self.halt.stop is None and (self._is_open() or self._unproved):
                 await self._journal.store.let_go(self.operation.id, owner=self._journal.owner)
                 return
             await self._end()
@@ -125,6 +132,7 @@ class Run:
         if plan is None:
             return
         states = new_states(plan, after=max(self._states, default=0))
+        plan = before_it_began(self.operation.plan, plan)
         plan = msgspec.structs.replace(plan, steps=tuple(state.step for state in states))
         old = [skipped(state, "It was planned anew.") for state in self._states.values() if state.status == "planned"]
         told = {"etag": plan.etag, "etag_before": self.operation.plan.etag, "plan": msgspec.to_builtins(plan)}
@@ -157,6 +165,50 @@ class Run:
             else:
                 return plan
         return None
+
+    # --- proof
+
+    async def _prove(self) -> None:
+        """Have a removal from everywhere proved; what is found to be left is taken too, and proved again."""
+
+        def halted() -> bool:
+            return self.halt.now
+
+        self._unproved = True
+        while not halted():
+            proved = await self._work.prove(self._as_it_stands(), self._tell, halted)
+            self._report = proved.report if proved is not None else None
+            if proved is None or not proved.follow_up:
+                self._unproved = halted()
+                return
+            await self._follow_up(proved.follow_up)
+
+    def _as_it_stands(self) -> Operation:
+        return msgspec.structs.replace(self.operation, steps=tuple(self._states[n] for n in sorted(self._states)))
+
+    async def _tell(self, what: str, data: Mapping[str, Any]) -> None:
+        await self._journal.note(self.operation.id, Note(events=[(what, data)]))
+        event = Event(seq=len(self.operation.events) + 1, at=datetime.now(UTC), what=what, data=data)
+        self.operation = msgspec.structs.replace(self.operation, events=(*self.operation.events, event))
+
+    async def _follow_up(self, steps: Sequence[Step]) -> None:
+        """Steps that come after all others, in the stead of those about the same places."""
+        plan = msgspec.structs.replace(self.operation.plan, steps=tuple(steps))
+        states = new_states(plan, after=max(self._states, default=0))
+        places = {_place_of(state.step) for state in states}
+        current = [self._states[n].step for n in sorted(self._current)]
+        kept = [step for step in current if _place_of(step) not in places]
+        plan = msgspec.structs.replace(plan, steps=(*kept, *(state.step for state in states)))
+        note = Note(
+            fields={"plan": msgspec.to_builtins(plan)},
+            new_steps=[row_of(state) for state in states],
+            events=[("followed_up", {"steps": [state.step.n for state in states]})],
+        )
+        await self._journal.note(self.operation.id, note)
+        self._states |= {state.step.n: state for state in states}
+        self._current = {step.n for step in plan.steps}
+        self.operation = msgspec.structs.replace(self.operation, plan=plan)
+        await self._places_in_turn([state.step.n for state in states])
 
     # --- steps
 
@@ -222,7 +274,8 @@ class Run:
                 self.operation.id, Note(steps=[row_of(self._states[n])], events=[("step_put_back", {"n": n})])
             )
 
-    async def _attempt(self, n: int, key: str | None) -> None:
+    async def _attempt(self, n: int, key: str | None, *, anew: bool = False) -> None:
+        """Check the step, send it, and settle it; `anew`: nothing counts that was known of the place before."""
         state = self._states[n]
         if state.status == "sending":
             looked = await self._sender.look(state.step, hoped_for="done")
@@ -231,7 +284,7 @@ class Run:
             await self._put_back(n)
         if self.halt.now:
             raise Stopped
-        checked = await self._checked(state.step)
+        checked = await self._checked(state.step, anew=anew or self._left_behind)
         if isinstance(checked, Result):
             return await self._settle(state, checked)
         sending = msgspec.structs.replace(state, step=checked, status="sending")
@@ -242,12 +295,17 @@ class Run:
             await self._journal.sending(self.operation.id, sending, key)
             self._states[n] = sending
 
-        return await self._settle(sending, await self._sender.send(checked, leave))
+        result = await self._sender.send(checked, leave)
+        if result.contradicted and not anew:
+            # An invitation that is gone, say, because it was accepted: what is there now has to be taken otherwise.
+            self._states[n] = msgspec.structs.replace(sending, status="planned")
+            return await self._attempt(n, key, anew=True)
+        return await self._settle(sending, result)
 
-    async def _checked(self, step: Step) -> Step | Result:
+    async def _checked(self, step: Step, *, anew: bool) -> Step | Result:
         """The step as it is to be sent, or why it is not."""
         try:
-            checked = await self._patiently(step)
+            checked = await self._patiently(step, anew=anew)
         except (RemoteRateLimited, BudgetReserved) as error:
             raise paused(error, undone=True) from None
         except StorageUnavailable:
@@ -260,13 +318,13 @@ class Run:
             return Result(status="failed", error=refusal_words(checked), note="Nothing was sent.")
         return msgspec.structs.replace(checked, n=step.n, waits_for=step.waits_for)
 
-    async def _patiently(self, step: Step) -> Step | Obstacle | None:
+    async def _patiently(self, step: Step, *, anew: bool) -> Step | Obstacle | None:
         for pause in self._limits.retry_pauses:
             try:
-                return await self._work.check(self.operation.ask, step, anew=self._left_behind)
+                return await self._work.check(self.operation.ask, step, anew=anew)
             except UpstreamFailure:
                 await asyncio.sleep(pause)
-        return await self._work.check(self.operation.ask, step, anew=self._left_behind)
+        return await self._work.check(self.operation.ask, step, anew=anew)
 
     async def _settle(self, state: StepState, result: Result) -> None:
         """Have what was touched read again, and write down what became of the step; in this order, so that a step that
@@ -302,7 +360,9 @@ class Run:
 
     async def _end(self) -> None:
         ending = ending_of(self._states, self._current, self._reasons, self.halt)
-        result = await self._read_back(ending) if ending.status == "succeeded" else None
+        result = msgspec.to_builtins(self._report)
+        if self._report is None and ending.status == "succeeded":
+            result = await self._read_back(ending)
         error = words(self._refusal) if self._refusal and ending.status != "succeeded" else ending.error
         fields = {"status": ending.status, "error": error, "result": result, "retry_at": None, "finished_at": In(0)}
         note = Note(
@@ -326,6 +386,10 @@ class Run:
                 _log.warning("read_back_failed", operation_id=operation.id, code=error.code)
             await asyncio.sleep(pause)
         return None
+
+
+def _place_of(step: Step) -> Any:
+    return (step.place.kind, step.place.id) if step.place is not None else None
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -53,7 +53,9 @@ class Pause(Exception):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step. `hopeless`: the account is refused, and further steps would be too."""
+    """What became of a step. `hopeless`: the account is refused, and further steps would be too. `contradicted`: the
+    provider calls it needless, and a look shows it undone; there may be another way to do it by now.
+    """
 
     status: StepStatus
     http_status: int | None = None
@@ -63,6 +65,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any = None
     raw: bytes = b""
     hopeless: bool = False
+    contradicted: bool = False
 
 
 class Sender:
@@ -135,10 +138,12 @@ class Sender:
         if not self._work.is_already(step, error):
             return failed
         # "There is no such thing" is also what a place says that is hidden from us by now.
-        looked = await self.look(step, hoped_for="done")
+        looked = await self._look(step, patient=True)
         if looked == "done":
             return msgspec.structs.replace(failed, status="already", error=None)
-        return failed if looked == "not_done" else msgspec.structs.replace(failed, status="unknown")
+        if looked == "not_done":
+            return msgspec.structs.replace(failed, contradicted=True)
+        return msgspec.structs.replace(failed, status="unknown")
 
     async def _lost(self, step: Step, error: AdapterError) -> Result | None:
         looked = await self.look(step, hoped_for="done")
@@ -168,9 +173,9 @@ class Sender:
                 break
         return looked
 
-    async def _look(self, step: Step) -> Looked:
+    async def _look(self, step: Step, *, patient: bool = False) -> Looked:
         try:
-            return await self._work.look_up(self._ask, step)
+            return await self._work.look_up(self._ask, step, patient=patient)
         except (RemoteRateLimited, BudgetReserved) as error:
             raise paused(error, undone=False) from None
         except StorageUnavailable:

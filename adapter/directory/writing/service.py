@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+from cachetools import LRUCache
 
 from adapter.directory.units import Client
 from adapter.directory.writing.conflicts import judge_of, standpoint
@@ -34,6 +35,7 @@ TenantOf = Callable[[str], Awaitable[str]]
 """Tells whose connection an account is."""
 
 _RESUMABLE: tuple[OperationStatus, ...] = ("lapsed", "failed", "partial", "waiting")
+_PLANS = 256
 _SETTLES = 5.0
 """Seconds in which a cancelled operation is expected to have ended."""
 
@@ -65,6 +67,8 @@ class Writes:
         self._store = store
         self._work = work
         self._tenant_of = tenant_of
+        self._plans: LRUCache[tuple[str, str], Plan] = LRUCache(_PLANS)
+        """Plans that were shown, by account and etag: what a later one differs from."""
         self._journal = Journal(store, owner, self._limits)
         places = Places(locks, owner, seconds=self._limits.lease)
         self._hands = Hands(self._journal, places, work, self._limits)
@@ -81,7 +85,9 @@ class Writes:
 
     async def plan(self, account_id: str, client: Client, caller: Caller | None, ask: Ask) -> Plan:  # noqa: ARG002  # doors ask for a plan as they ask for the write
         """What would be done, with what stands in its way; nothing is kept of it."""
-        return await (await self._work(account_id, client)).plan(ask)
+        plan = await (await self._work(account_id, client)).plan(ask)
+        self._plans[account_id, plan.etag] = plan
+        return plan
 
     async def write(
         self,
@@ -132,7 +138,7 @@ class Writes:
     ) -> Begun:
         work = await self._work(account_id, client)
         plan = await work.plan(ask)
-        _check_match(work, plan, if_match)
+        self._check_match(account_id, work, plan, if_match)
         if plan.refusals:
             raise refused(plan.refusals)
         new = self._new(account_id, await self._tenant_of(account_id), caller, ask, plan, sameness)
@@ -144,6 +150,13 @@ class Writes:
         if begun.id == new.id:
             await self._hands.carry_out(new.id, work)
         return begun
+
+    def _check_match(self, account_id: str, work: Work, plan: Plan, if_match: str | None) -> None:
+        if if_match in {None, "*", plan.etag}:
+            return
+        old = self._plans.get((account_id, if_match or ""))
+        details = list(work.difference(old, plan)) if old is not None else []
+        raise PreconditionFailed(plan=msgspec.to_builtins(plan), details=details, headers={"ETag": f'"{plan.etag}"'})
 
     def _new(
         self, account_id: str, tenant_id: str, caller: Caller | None, ask: Ask, plan: Plan, sameness: str
@@ -238,12 +251,6 @@ def _checked(keyed: Keyed | None, key: Key | None) -> str | None:
     if keyed.body != key.body:
         raise IdempotencyKeyReused
     return keyed.operation_id
-
-
-def _check_match(work: Work, plan: Plan, if_match: str | None) -> None:
-    if if_match not in {None, "*", plan.etag}:
-        details = list(work.difference(None, plan))
-        raise PreconditionFailed(plan=msgspec.to_builtins(plan), details=details, headers={"ETag": f'"{plan.etag}"'})
 
 
 def _may_see(caller: Caller | None, operation: Operation) -> bool:

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from adapter.storage.database import Database
-from tests.directory.writing.offices import ACCOUNT, CALLER, CLIENT, Answer, Office, offboarding, writes_of
+from tests.directory.writing.offices import ACCOUNT, CALLER, CLIENT, LIMITS, Answer, Office, offboarding, writes_of
 
 
 class Dying:
@@ -28,7 +30,8 @@ class Dying:
             do()
         sys.stdout.write("now\n")
         sys.stdout.flush()
-        return await asyncio.Event().wait() or None
+        await asyncio.Event().wait()
+        return None
 
 
 async def main(url: str, folder: str, at: str, when: str) -> None:
@@ -37,7 +40,7 @@ async def main(url: str, folder: str, at: str, when: str) -> None:
     for place in office.places_of():
         office.faults[place] = [dying]
     async with Database(url) as database:
-        writes = writes_of(database, office)
+        writes = writes_of(database, office, msgspec.structs.replace(LIMITS, lease=3.0))
         await writes.write(ACCOUNT, CLIENT, CALLER, offboarding(), key="k", wait=60)
 
 

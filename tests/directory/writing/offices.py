@@ -28,8 +28,9 @@ from adapter.directory.writing.model import (
     Plan,
     Step,
 )
+from adapter.directory.writing.report import Proved
 from adapter.directory.writing.service import Writes
-from adapter.directory.writing.work import Looked
+from adapter.directory.writing.work import Halted, Looked, Tell
 from adapter.errors import AdapterError, RemoteError, UpstreamNonsense
 from adapter.models import Caller
 from adapter.storage.accounts import AccountStore
@@ -44,7 +45,7 @@ TENANT = "acme"
 CALLER = Caller(kind="api", token_id="token-1")
 CLIENT: Any = None
 LIMITS = Limits(
-    lease=2.0, pulse=0.1, scan=0.05, look_pauses=(0.0, 0.01), retry_pauses=(0.0, 0.01), journal_pauses=(0.01, 0.05)
+    lease=15.0, pulse=0.1, scan=0.05, look_pauses=(0.0, 0.01), retry_pauses=(0.0, 0.01), journal_pauses=(0.01, 0.05)
 )
 
 
@@ -167,8 +168,8 @@ class OfficeWork:
             summary=f"{change.verb} {change.place.id}",
         )
 
-    def difference(self, old: Plan | None, new: Plan) -> Sequence[Mapping[str, Any]]:
-        return [{"old": old.etag if old else None, "new": new.etag}]
+    def difference(self, old: Plan, new: Plan) -> Sequence[Mapping[str, Any]]:
+        return [{"old": old.etag, "new": new.etag}]
 
     async def check(self, ask: Ask, step: Step, *, anew: bool = False) -> Step | Obstacle | None:
         del ask, anew
@@ -190,8 +191,8 @@ class OfficeWork:
     def is_already(self, step: Step, error: RemoteError) -> bool:
         return error.status == 404 and step.method == "DELETE"
 
-    async def look_up(self, ask: Ask, step: Step) -> Looked:
-        del ask
+    async def look_up(self, ask: Ask, step: Step, *, patient: bool = False) -> Looked:
+        del ask, patient
         assert step.place is not None
         looks = self.office.looks[step.place.id]
         if looks:
@@ -204,6 +205,10 @@ class OfficeWork:
     async def touched(self, step: Step, answer: bytes) -> None:
         del answer
         self.office.touched.append(step.path)
+
+    async def prove(self, operation: Operation, tell: Tell, halted: Halted) -> Proved | None:
+        del operation, tell, halted
+        return None
 
     async def result(self, operation: Operation) -> Any:
         if self.office.on_result is not None:

@@ -186,7 +186,7 @@ async def test_a_process_that_ends_finishes_what_it_is_sending(database: Databas
 async def test_an_account_that_cant_be_used_now_is_tried_again(database: Database, office: Office) -> None:
     operation_id = await left_in_the_middle(database, office)
     await aged(database, 1)
-    async with processes(database, office, 1, lease=0.2) as (one,):
+    async with processes(database, office, 1, lease=1.0) as (one,):
         usual = one._hands._work
         refusals = [AccountBlocked(), AccountBlocked()]
 
@@ -199,6 +199,24 @@ async def test_an_account_that_cant_be_used_now_is_tried_again(database: Databas
         one.start()
 
         assert (await finished(one, operation_id)).status == "succeeded"
+
+
+async def test_an_account_that_stays_shut_leaves_its_operation_to_resume(database: Database, office: Office) -> None:
+    operation_id = await left_in_the_middle(database, office)
+    await aged(database, 1)
+    async with database.write() as connection:
+        await connection.execute(OPERATIONS.update().values(deadline=database_now(database.dialect) - 1))
+
+    async def shut(account_id: str, client: Any = None) -> Any:
+        del account_id, client
+        raise AccountBlocked
+
+    async with processes(database, office, 1) as (one,):
+        one._hands._work = shut
+        await one._hands.watcher.look()
+        operation = await one.operation(None, operation_id)
+
+    assert (operation.status, (operation.error or {})["code"]) == ("lapsed", "account_blocked")
 
 
 # --- a database that fails

@@ -218,13 +218,23 @@ async def test_a_place_that_hides_itself_is_not_taken_for_gone(
     writes: Writes, office: Office, told: Any, expected: str
 ) -> None:
     office.give("a")
-    office.faults["a"] = [before(REFUSALS["not_found"])]
+    office.faults["a"] = [before(REFUSALS["not_found"])] * 2
     office.looks["a"] = [told] * 2
 
     operation = await carried_out(writes, removal("a"))
 
     assert (only(operation).status, operation.status) == (expected, "failed" if expected == "failed" else "partial")
     assert office.has("a")
+
+
+async def test_what_is_called_gone_but_is_there_is_taken_otherwise(writes: Writes, office: Office) -> None:
+    office.give("a")
+    office.faults["a"] = [before(REFUSALS["not_found"])]
+
+    operation = await carried_out(writes, removal("a"))
+
+    assert (operation.status, only(operation).status, office.has("a")) == ("succeeded", "done", False)
+    assert len(office.requests()) == 2
 
 
 async def test_what_never_left_is_sent_again(writes: Writes, office: Office) -> None:

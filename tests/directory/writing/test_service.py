@@ -119,10 +119,17 @@ async def test_a_directory_that_has_moved_refuses_an_older_plan(writes: Writes, 
     with pytest.raises(PreconditionFailed) as refusal:
         await writes.write(ACCOUNT, CLIENT, CALLER, grant("a", "b"), if_match=old.etag)
 
-    assert refusal.value.details == [{"old": None, "new": "/b/ada"}]
+    assert refusal.value.details == [{"old": "/a/ada,/b/ada", "new": "/b/ada"}]
     assert refusal.value.extra()["plan"]["etag"] == "/b/ada"
     assert refusal.value.headers == {"ETag": '"/b/ada"'}
     assert office.requests() == []
+
+
+async def test_an_older_plan_that_nobody_remembers_is_refused_all_the_same(writes: Writes) -> None:
+    with pytest.raises(PreconditionFailed) as refusal:
+        await writes.write(ACCOUNT, CLIENT, CALLER, grant("a"), if_match="of another process")
+
+    assert (refusal.value.details, refusal.value.extra()["plan"]["etag"]) == ([], "/a/ada")
 
 
 async def test_an_account_that_is_gone_gets_no_operation(writes: Writes, database: Database) -> None:
