@@ -68,6 +68,10 @@ class Targets:
         """The place's target; a new one where the operation was not about it."""
         return self._of(place)
 
+    def knows(self, key: Key) -> bool:
+        """Whether the removal was about the place."""
+        return key in self._targets
+
     def keeps(self, key: Key) -> bool:
         """Whether the person was not to be taken out of the place, or could not be."""
         target = self._targets.get(key)

@@ -23,6 +23,7 @@ from adapter.directory.writing.targets import Target, Targets
 from adapter.directory.writing.watching import Patience, Sleep, Watch
 from adapter.directory.writing.work import Halted, Tell
 from adapter.errors import AdapterError
+from adapter.mapping.writes import Entry, PlaceKind
 
 ROUNDS = 2
 """Times that what is found after a removal is taken away too."""
@@ -135,8 +136,13 @@ class _Proof:
         self._requests += swept.requests
         return [listing(self._desk, read.unit, read.lineage) for read in swept.reads]
 
-    def _is_awaited(self, key: Key) -> bool:
-        return not self._targets.keeps(key)
+    def _is_awaited(self, kind: PlaceKind, entry: Entry) -> bool:
+        """Where the removal was about the place or one that it is in, what a list shows may be what was before it."""
+        key = (kind.name, entry.place_id)
+        above = [
+            (name, entry.within or "") for name, one in self._desk.writes.places.items() if kind.name in one.covers
+        ]
+        return any(map(self._targets.knows, [key, *above])) and not self._targets.keeps(key)
 
     def _says_gone(self, state: StepState) -> bool:
         status, message = (state.error or {}).get("status"), (state.error or {}).get("message")
@@ -146,7 +152,7 @@ class _Proof:
 
     def left(self) -> list[PlaceRef]:
         """Where the person still is though nothing that is known keeps them there."""
-        return [self._ref(key) for key in self._found if self._is_awaited(key)]
+        return [self._ref(key) for key in self._found if not self._targets.keeps(key)]
 
     def refused(self, place: PlaceRef, obstacle: Obstacle) -> None:
         """What is left in a place can't be taken."""

@@ -9,13 +9,17 @@ import msgspec
 
 from adapter.directory.gather import Read, missing_of
 from adapter.directory.units import Missing
-from adapter.directory.writing.atlas import Key, Listing
+from adapter.directory.writing.atlas import Listing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.people import Found, Whom, look_for
 from adapter.directory.writing.work import Halted
 from adapter.errors import AdapterError, RemoteRateLimited, Unprocessable
+from adapter.mapping.writes import Entry, PlaceKind
 
 Sleep = Callable[[float], Awaitable[None]]
+
+Awaited = Callable[[PlaceKind, Entry], bool]
+"""Whether somebody's standing in a place may be a thing of the past that a list lags behind."""
 
 _AT_ONCE = 8
 
@@ -50,9 +54,9 @@ class Watch:
         self.errors: dict[str, tuple[Listing, AdapterError]] = {}
         self.requests = 0
 
-    async def settle(self, listings: Iterable[Listing], awaited: Callable[[Key], bool]) -> None:
-        """Read the lists, those again in which the person still stands in a place that is `awaited` to be free of them,
-        and those that could not be read for the moment.
+    async def settle(self, listings: Iterable[Listing], awaited: Awaited) -> None:
+        """Read the lists; those again in which the person still stands in a way that is `awaited` to pass, and those
+        that could not be read for the moment.
         """
         begun, since, turn = self._desk.units.now(), self._since, 0
         left = list({listing.path: listing for listing in listings}.values())
@@ -127,10 +131,10 @@ class Watch:
         self.reads.pop(listing.path, None)
         self.errors[listing.path] = (listing, error)
 
-    async def _showing(self, listings: Sequence[Listing], awaited: Callable[[Key], bool]) -> set[str]:
+    async def _showing(self, listings: Sequence[Listing], awaited: Awaited) -> set[str]:
         """The paths of the lists that still show the person where they should not."""
         found = await self.found([listing.path for listing in listings])
-        return {read.state.path for kind, read, entry in found if awaited((kind.name, entry.place_id))}
+        return {read.state.path for kind, read, entry in found if awaited(kind, entry)}
 
     def _patience_for(self, listing: Listing, shown: set[str]) -> float:
         """For how long it pays to read the list again."""
