@@ -2,10 +2,10 @@
 
 import pytest
 
-from adapter.directory.writing.model import Ask, PersonRef, Step
+from adapter.directory.writing.model import Ask, Obstacle, PersonRef, Step
 from adapter.directory.writing.planning import Planner
 from adapter.sandbox import RunningSandbox, World
-from tests.directory.writing.desks import ask, carried_out, desk_at, send
+from tests.directory.writing.desks import ask, carried_out, desk_at, send, take
 from tests.directory.writing.worlds import ADA, BOB, OWNER, held, sandbox, world
 
 RITA = "rita@example.com"
@@ -223,3 +223,62 @@ async def test_the_etag_stays_as_long_as_nothing_that_matters_moves(who: str) ->
         assert moved.etag != first.etag
         (line,) = [each for each in Planner().difference(first, moved) if each["what"] == "step"]
         assert line["change"] == ("removed" if who == BOB else "added")
+
+
+# --- what only shows at the second look
+
+
+async def test_an_invitation_takes_nothing_of_what_its_person_has_on_the_teams_apps() -> None:
+    def both() -> World:
+        made = world()
+        team = made.team("inviting")
+        assert team is not None
+        made.grant(made.add_app("tool", team=team), ADA)
+        made.invite(team, ADA, "member")
+        return made
+
+    with sandbox(both) as heroku:
+        async with desk_at(heroku) as desk:
+            plan = await carried_out(desk, offboard(ADA))
+
+        assert sorted(step.call for step in plan.steps) == ["app.remove", "team.revoke_invitation"]
+        assert {name for name, roles in held(heroku, ADA).items() if roles != {"collaborator"}} == set()
+        assert "tool" not in held(heroku, ADA)
+
+
+async def test_an_admin_whom_only_the_invited_would_follow_stays() -> None:
+    def waiting() -> World:
+        made = world()
+        team = made.add_team("waiting", admins=[BOB], features={"team-invite-acceptance"})
+        made.invite(team, ADA, "admin")
+        return made
+
+    with sandbox(waiting) as heroku:
+        async with desk_at(heroku, account=BOB) as desk:
+            plan = await Planner().plan(desk, ask("users.delete", BOB, take(heroku.world.team("waiting"))))
+
+        refusals = {each.guard: each for each in plan.refusals}
+        assert set(refusals) == {"own_account", "last_admin"}
+        assert refusals["last_admin"].details == {"pending": [ADA]}
+
+
+async def test_an_admin_who_has_become_the_last_since_the_plan_is_not_taken() -> None:
+    def twins() -> World:
+        made = world()
+        corp = made.enterprise("corp")
+        made.add_team("twins", kind="enterprise", admins=[RITA, BOB], enterprise=corp)
+        return made
+
+    with sandbox(twins) as heroku:
+        async with desk_at(heroku) as desk:
+            wish = offboard(BOB)
+            plan = await Planner().plan(desk, wish)
+            (step,) = [each for each in plan.steps if each.place and each.place.name == "twins"]
+            team, rita = heroku.world.team("twins"), heroku.world.account(RITA)
+            assert team is not None
+            assert rita is not None
+            heroku.world.remove_member(team, rita)
+            checked = await Planner().check(desk, wish, step)
+
+        assert isinstance(checked, Obstacle)
+        assert checked.guard == "last_admin"
