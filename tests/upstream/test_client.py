@@ -14,6 +14,7 @@ from adapter.errors import (
     RemoteNotFound,
     RemoteRateLimited,
     RemoteUnauthorized,
+    UpstreamFailure,
     UpstreamNonsense,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -276,10 +277,37 @@ class TestTrouble:
     async def test_nobody_there(self, source: Source) -> None:
         client = UpstreamClient(load_provider(), api_url="http://127.0.0.1:1")
         try:
-            with pytest.raises(UpstreamUnreachable):
+            with pytest.raises(UpstreamUnreachable) as failure:
                 await client.bind(source, account_key="x").send("POST", "/x")
         finally:
             await client.close()
+        assert failure.value.was_sent is False
+
+    async def test_a_connection_that_ends_instead_of_an_answer_may_have_brought_the_request(
+        self, bound: BoundClient, provider: Recorder
+    ) -> None:
+        async def hangs_up(_: Received, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        provider.always = hangs_up
+
+        with pytest.raises(UpstreamFailure) as failure:
+            await bound.send("POST", "/x")
+        assert failure.value.was_sent is not False
+        assert len(provider.requests) == 1
+
+    async def test_answers_and_refusals_tell_the_providers_request_id(
+        self, bound: BoundClient, provider: Recorder
+    ) -> None:
+        provider.always = answer(200, b"{}", JSON, ("request-id", "one,two"))
+        assert (await bound.send("POST", "/x")).request_id == "one,two"
+        provider.always = answer(200, b"{}", JSON)
+        assert (await bound.send("POST", "/x")).request_id is None
+
+        provider.always = answer(422, b"{}", JSON, ("request-id", "x" * 9000))
+        with pytest.raises(RemoteError) as refusal:
+            await bound.send("POST", "/x")
+        assert refusal.value.request_id == "x" * 512
 
     @pytest.mark.parametrize(
         "said",

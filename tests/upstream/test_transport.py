@@ -69,3 +69,39 @@ def test_our_own_errors_stay_as_they_are() -> None:
     error = AccountBlocked()
 
     assert translated(error) is error
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyreqwest.exceptions.ConnectError,
+        pyreqwest.exceptions.ConnectTimeoutError,
+        pyreqwest.exceptions.PoolTimeoutError,
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.PoolTimeout,
+    ],
+)
+def test_where_no_connection_was_made_nothing_was_sent(kind: type[Exception]) -> None:
+    failure = translated(_made(kind))
+
+    assert isinstance(failure, UpstreamFailure)
+    assert failure.was_sent is False
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyreqwest.exceptions.ReadTimeoutError,
+        pyreqwest.exceptions.ReadError,
+        pyreqwest.exceptions.RequestTimeoutError,
+        httpx.RemoteProtocolError,
+        ConnectionResetError,
+        TimeoutError,
+    ],
+)
+def test_after_a_connection_was_made_nobody_knows(kind: type[Exception]) -> None:
+    failure = translated(_made(kind))
+
+    assert isinstance(failure, UpstreamFailure)
+    assert failure.was_sent is None

@@ -75,6 +75,7 @@ async def test_connecting_answers_the_account_and_never_its_key(door: Door) -> N
         "tenant_id": "acme",
         "status": "active",
         "is_blocked": False,
+        "allow_admin_grants": False,
         "authentication_method": "api_key",
         "context": {"plan": "gold"},
         "scopes": ["identity"],
@@ -207,6 +208,9 @@ async def test_an_account_is_read_patched_and_deleted(door: Door) -> None:
     assert (await door.call("GET", path)).json() == account
     patched = (await door.call("PATCH", path, json={"is_blocked": True, "context": {"plan": None, "seats": 3}})).json()
     assert (patched["is_blocked"], patched["context"]) == (True, {"seats": 3})
+    granting = (await door.call("PATCH", path, json={"allow_admin_grants": True})).json()
+    assert (granting["allow_admin_grants"], granting["is_blocked"]) == (True, True)
+    assert not (await door.call("PATCH", path, json={"allow_admin_grants": False})).json()["allow_admin_grants"]
     removed = (await door.call("DELETE", path)).json()
     assert (removed["id"], removed["deleted"]["credentials"], removed["revoked_at_provider"]) == (
         account["id"],
@@ -218,7 +222,8 @@ async def test_an_account_is_read_patched_and_deleted(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"is_bloked": True}, {"is_blocked": None}, {"is_blocked": "yes"}, {"status": "active"}]
+    "body",
+    [{"is_bloked": True}, {"allow_admin_grants": 1}, {"is_blocked": None}, {"is_blocked": "yes"}, {"status": "active"}],
 )
 async def test_a_patch_of_anything_else_is_refused(door: Door, body: dict[str, Any]) -> None:
     account = await door.connect()
