@@ -67,29 +67,37 @@ def test_a_wrong_token_is_told_beside_the_field_and_can_be_mended(shop: Place, v
     visitor.expect("is connected")
 
 
-@pytest.mark.parametrize("pasted", ["   ", "two words", "HRKU-ü"], ids=["blank", "words", "not ASCII"])
-def test_what_is_no_token_is_never_sent(shop: Place, visit: Visit, pasted: str) -> None:
+def test_what_is_no_token_is_never_sent(shop: Place, visit: Visit) -> None:
     visitor = visit()
     visitor.open(shop.link())
     shop.sandbox.reset_requests()
 
-    visitor.hand_in(pasted)
+    for pasted, told in (
+        ("   ", "Paste a token first"),
+        ("two words", "not accept this"),
+        ("HRKU-ü", "not accept this"),
+    ):
+        visitor.hand_in(pasted)
+        visitor.page.get_by_role("alert").filter(has_text=told).wait_for()
 
-    visitor.page.get_by_role("alert").wait_for()
     assert shop.sandbox.request_count() == 0
 
 
-@pytest.mark.parametrize("name", list(REFUSALS))
-def test_what_heroku_says_is_told_clearly(shop: Place, visit: Visit, name: str) -> None:
-    fault, text = REFUSALS[name]
+def test_what_heroku_says_is_told_clearly(shop: Place, visit: Visit) -> None:
     visitor = visit()
     visitor.open(shop.link())
-    shop.sandbox.faults([{**fault, "match": ACCOUNT}])
 
-    visitor.hand_in(shop.key())
+    for fault, text in REFUSALS.values():
+        shop.sandbox.clear_faults()
+        shop.sandbox.faults([{**fault, "match": ACCOUNT}])
+        with visitor.page.expect_navigation():
+            visitor.hand_in(shop.key())
+        visitor.expect(text)
 
-    visitor.expect(text)
     assert shop.accounts() == []
+    shop.sandbox.clear_faults()
+    visitor.hand_in(shop.key())
+    visitor.expect("is connected")
 
 
 def test_a_read_only_token_connects_and_says_what_will_not_work(shop: Place, visit: Visit) -> None:
@@ -215,7 +223,7 @@ def test_the_scripts_extras_do_what_they_say(shop: Place, visit: Visit) -> None:
     assert field.get_attribute("type") == "password"
 
 
-@pytest.mark.parametrize("width", [320, 390, 768])
+@pytest.mark.parametrize("width", [320, 768])
 def test_nothing_is_wider_than_the_screen(shop: Place, visit: Visit, width: int) -> None:
     visitor = visit(viewport={"width": width, "height": 700}, is_mobile=width < 700, has_touch=True)
     link = f"{shop.link(context={'tenant_name': 'Donaudampfschifffahrtsgesellschaft' * 2})}&auth_format=api_key"
