@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from adapter.directory.units import Missing
 from adapter.directory.writing.model import Obstacle, Operation, Plan, StepState, StepStatus
 from adapter.errors import WriteFailed
 from adapter.web.answers import json_answer
@@ -31,6 +32,9 @@ _A_WHILE = "60"
 
 def shown(value: Any) -> Any:
     """A struct as JSON with every field there, defaults too, and accounts by the name that callers know."""
+    if isinstance(value, Missing):
+        # As every other answer names a gap.
+        return msgspec.to_builtins(value)
     if isinstance(value, msgspec.Struct):
         return {_NAMES.get(name, name): shown(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):

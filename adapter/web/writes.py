@@ -33,7 +33,7 @@ WAIT = 20.0
 """Seconds that a write is waited for before it goes on without its caller."""
 IF_MATCH, IDEMPOTENCY_KEY = "If-Match", "Idempotency-Key"
 
-_ETAG = re.compile(r'"?([!#-~]{1,128})"?')
+_ETAG = re.compile(r'"([!#-~]{1,128})"')
 _KEY = re.compile(r"[!-~]{1,255}")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 

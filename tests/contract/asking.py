@@ -7,11 +7,12 @@ import schemathesis
 from schemathesis.generation import GenerationMode
 
 from adapter.web.auth import ACCOUNT_PARAMETER
+from adapter.web.links import PATH as LINKS
 from tests.e2e.serving import Connected
 
 Case = schemathesis.Case[Any]
 DIRECTORY = "/unified/user-directory/"
-RESHAPING = frozenset({"truto_exclude_fields", "truto_key_by", "truto_response_format", "format"})
+RESHAPING = frozenset({"truto_exclude_fields", "truto_key_by", "truto_response_format", "format", "dry_run"})
 RAW_PATHS = ("teams", "apps", "account", "account/rate-limits", "nothing/of/the/kind")
 
 
@@ -42,7 +43,7 @@ class Asked:
         wrong = _wrong_parts(case)
         query = _mapping(case.query)
         if ACCOUNT_PARAMETER not in wrong and case.operation.path.startswith(
-            (DIRECTORY, "/graph", "/integrated-account/me")
+            (DIRECTORY, "/graph", "/operations", "/integrated-account/me")
         ):
             query[ACCOUNT_PARAMETER] = self.running.account_id
         if not wrong:
@@ -50,9 +51,22 @@ class Asked:
             query.pop("next_cursor", None)
             if "truto_key_by" in query:
                 query["truto_key_by"] = "id"
+        writes = case.method != "GET" and case.operation.path.startswith(DIRECTORY)
+        if writes and not wrong:
+            # The world that others read stays as it is; who is where decides what a write is answered with.
+            query["dry_run"] = "true"
+            case.body = self._a_write(case.method, case.operation.path)
+            for name in ("group_id", "workspace_id", "organization_id"):
+                query.pop(name, None)
+            # Only a plan tells its ETag; one that is made up goes out without its quotes.
+            if case.headers:
+                case.headers.pop("If-Match", None)
+        if case.operation.path == LINKS and not wrong:
+            # One of two ids, and addresses that this deployment lists: no schema tells which.
+            case.body = {"tenant_id": "acme"}
         case.query = query
         self._fill_path(case, wrong)
-        if not wrong and isinstance(case.body, dict):
+        if not wrong and not writes and isinstance(case.body, dict):
             self._fill_body(case.body)
 
     def fill_raw(self, case: Case) -> None:
@@ -68,6 +82,27 @@ class Asked:
             case.path_parameters = {"id": self._record_id(path.removeprefix(DIRECTORY).partition("/")[0])}
         elif case.method != "DELETE" or path.endswith("/tokens"):
             case.path_parameters = {"id": self.spare_id}
+
+    def _a_write(self, method: str, path: str) -> dict[str, Any]:
+        """A body that means something: nothing of a place, a role and a person can be made up."""
+        resource, _, rest = path.removeprefix(DIRECTORY).partition("/")
+        by_body = {} if rest or method == "POST" else {"id": self._record_id(resource)}
+        group, user = {"group_id": self._record_id("groups")}, {"user_id": self._record_id("users")}
+        role = {"id": "team:member", **group}
+        grant = self._record_id("role_assignments").split(":")
+        bodies: dict[tuple[str, str], dict[str, Any]] = {
+            ("POST", "users"): {"email": "new@example.com", "roles": [role]},
+            ("PATCH", "users"): {"roles": [role]},
+            ("POST", "users/offboard"): user,
+            ("POST", "role_assignments"): {**user, "role_id": role["id"], **group},
+            ("PATCH", "role_assignments"): {"role_id": f"{grant[0]}:{grant[-1]}"},
+            ("POST", "groups"): {"name": "new", "organization_id": self._record_id("organizations")},
+            ("PATCH", "groups"): {"name": "new"},
+            ("POST", "groups/add-user"): {**user, **group},
+            ("POST", "groups/remove-user"): {**user, **group},
+        }
+        kept = f"{resource}/{rest}" if rest and rest != "{id}" else resource
+        return {**bodies.get((method, kept), {}), **by_body}
 
     def _fill_body(self, body: dict[str, Any]) -> None:
         for name in ("id", "integrated_account_id"):

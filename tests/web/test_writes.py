@@ -184,7 +184,8 @@ async def test_a_write_is_waited_for_and_comes_with_what_makes_it_safe(door: Doo
         ("idempotency-key", ["a", "b"]),
         ("idempotency-key", [b"\xe9"]),
         ("if-match", [""]),
-        ("if-match", ["*, *"]),
+        ("if-match", ["*"]),
+        ("if-match", ["p1an"]),
         ("if-match", ['W/"p1an"']),
         ("if-match", ['"a", "b"']),
         ("if-match", ['"a"', '"a"']),
@@ -320,4 +321,4 @@ async def test_a_refusal_keeps_its_code_and_tells_of_the_budget(door: Door, quer
 async def test_a_directory_that_moved_is_a_412(door: Door) -> None:
     door.writes.error = PreconditionFailed()
 
-    assert (await door.directory("DELETE", "/users/u-1", headers={"if-match": "p1an"})).status_code == 412
+    assert (await door.directory("DELETE", "/users/u-1", headers={"if-match": '"p1an"'})).status_code == 412

@@ -19,6 +19,7 @@ from adapter.web.openapi.parts import (
     ref,
     struct_schemas,
 )
+from adapter.web.openapi.writes import without
 from adapter.web.operations import STATUSES
 from adapter.web.write_answers import OPERATIONS, SUMMED_UP
 
@@ -85,7 +86,7 @@ def _shown(*headers: str) -> Schema:
 
 def _schemas() -> dict[str, Schema]:
     """The structs as they are shown: the account under its usual name."""
-    found = struct_schemas(Written, answered=True)
+    found = without(struct_schemas(Written, answered=True), "Missing")
     properties = found["Operation"]["properties"]
     properties = {ACCOUNT_PARAMETER if name == "account_id" else name: schema for name, schema in properties.items()}
     found["Operation"] |= {"properties": properties, "required": list(properties)}

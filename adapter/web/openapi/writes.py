@@ -51,8 +51,13 @@ def part(model: Model) -> Part:
     for write in WRITES:
         paths.setdefault(PREFIX + write.path, {})[write.method.lower()] = _operation(model, write)
     kinds = {write.body for write in WRITES}
-    schemas = struct_schemas(*kinds) | struct_schemas(Plan, answered=True)
+    # A gap is shown as in every other answer, and stands among these.
+    schemas = struct_schemas(*kinds) | without(struct_schemas(Plan, answered=True), "Missing")
     return Part(tag=TAG, description=_DESCRIPTION, paths=paths, schemas=schemas)
+
+
+def without(schemas: Mapping[str, Schema], name: str) -> dict[str, Schema]:
+    return {key: schema for key, schema in schemas.items() if key != name}
 
 
 def _operation(model: Model, write: Write) -> Operation:
