@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 from pyreqwest.client import Client, ClientBuilder
@@ -9,10 +10,7 @@ from pyreqwest.compatibility.httpx import HttpxTransport
 from pyreqwest.exceptions import (
     BuilderError,
     ClientClosedError,
-    ConnectError,
-    ConnectTimeoutError,
     DecodeError,
-    PoolTimeoutError,
     PyreqwestError,
     RedirectError,
     RequestTimeoutError,
@@ -80,9 +78,10 @@ _WORDS: tuple[tuple[tuple[type[Exception], ...], type[AdapterError]], ...] = (
 )
 
 
-# Where no connection was made, nothing went over it.
-_NEVER_SENT = (ConnectError, ConnectTimeoutError, PoolTimeoutError)
-_NEVER_SENT_BY_HTTPX = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# pyreqwest (as of 0.15) calls it a ConnectError too where a connection ended instead of an answer, so that only the
+# innermost client's word tells that there never was one, and so that nothing went over it.
+_NO_CONNECTION = "client error (Connect)"
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def translated(error: Exception) -> AdapterError:
@@ -90,9 +89,18 @@ def translated(error: Exception) -> AdapterError:
     if isinstance(error, AdapterError):
         return error
     found = next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
-    if isinstance(found, UpstreamFailure) and isinstance(error, (*_NEVER_SENT, *_NEVER_SENT_BY_HTTPX)):
+    if isinstance(found, UpstreamFailure) and _never_left(error):
         found.was_sent = False
     return found
+
+
+def _never_left(error: Exception) -> bool:
+    """Whether a request certainly failed before anything of it was sent; of what is not known to, nobody can tell."""
+    inner = error if isinstance(error, PyreqwestError) else error.__cause__
+    if isinstance(inner, PyreqwestError):
+        details: Any = inner.args[1] if len(inner.args) > 1 else {}
+        return any(cause.get("message") == _NO_CONNECTION for cause in details.get("causes") or ())
+    return isinstance(error, _NOT_CONNECTED) and inner is None
 
 
 def broken(error: Exception) -> AdapterError:

@@ -1,4 +1,5 @@
 import inspect
+from typing import Any
 
 import httpx
 import pyreqwest.exceptions
@@ -71,37 +72,46 @@ def test_our_own_errors_stay_as_they_are() -> None:
     assert translated(error) is error
 
 
+def _detailed(*causes: str) -> Exception:
+    """As pyreqwest tells it: from the outermost cause to the innermost."""
+    details: Any = {"causes": [{"message": cause} for cause in ("error sending request", *causes)]}
+    return pyreqwest.exceptions.ConnectError("connection error", details)
+
+
+def _through_httpx(cause: Exception) -> Exception:
+    error = httpx.ConnectError("connection error")
+    error.__cause__ = cause
+    return error
+
+
+REFUSED = ("client error (Connect)", "tcp connect error", "Connection refused (os error 111)")
+CUT_OFF = ("client error (SendRequest)", "connection closed before message completed")
+
+
 @pytest.mark.parametrize(
-    "kind",
-    [
-        pyreqwest.exceptions.ConnectError,
-        pyreqwest.exceptions.ConnectTimeoutError,
-        pyreqwest.exceptions.PoolTimeoutError,
-        httpx.ConnectError,
-        httpx.ConnectTimeout,
-        httpx.PoolTimeout,
-    ],
+    "error", [_detailed(*REFUSED), _through_httpx(_detailed(*REFUSED)), httpx.ConnectError(""), httpx.PoolTimeout("")]
 )
-def test_where_no_connection_was_made_nothing_was_sent(kind: type[Exception]) -> None:
-    failure = translated(_made(kind))
+def test_where_no_connection_was_made_nothing_was_sent(error: Exception) -> None:
+    failure = translated(error)
 
     assert isinstance(failure, UpstreamFailure)
     assert failure.was_sent is False
 
 
 @pytest.mark.parametrize(
-    "kind",
+    "error",
     [
-        pyreqwest.exceptions.ReadTimeoutError,
-        pyreqwest.exceptions.ReadError,
-        pyreqwest.exceptions.RequestTimeoutError,
-        httpx.RemoteProtocolError,
-        ConnectionResetError,
-        TimeoutError,
+        _detailed(*CUT_OFF),
+        _through_httpx(_detailed(*CUT_OFF)),
+        _detailed(),
+        httpx.ReadTimeout(""),
+        httpx.RemoteProtocolError(""),
+        ConnectionResetError(),
+        TimeoutError(),
     ],
 )
-def test_after_a_connection_was_made_nobody_knows(kind: type[Exception]) -> None:
-    failure = translated(_made(kind))
+def test_after_a_connection_was_made_nobody_knows(error: Exception) -> None:
+    failure = translated(error)
 
     assert isinstance(failure, UpstreamFailure)
     assert failure.was_sent is None
