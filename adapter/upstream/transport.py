@@ -98,7 +98,7 @@ def _never_left(error: Exception) -> bool:
     """Whether a request certainly failed before anything of it was sent; of what is not known to, nobody can tell."""
     inner = error if isinstance(error, PyreqwestError) else error.__cause__
     if isinstance(inner, PyreqwestError):
-        details: Any = inner.args[1] if len(inner.args) > 1 else {}
+        details: Any = (inner.args[1] if len(inner.args) > 1 else None) or {}
         return any(cause.get("message") == _NO_CONNECTION for cause in details.get("causes") or ())
     return isinstance(error, _NOT_CONNECTED) and inner is None
 
