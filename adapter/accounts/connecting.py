@@ -81,7 +81,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[AuthenticationMethod, ...]
     """Those to offer, OAuth first."""
     scopes: tuple[str, ...]
-    """The provider's scopes that OAuth will ask for; empty where it is not offered."""
+    """The provider's scopes that are asked for: of OAuth, and of a key too; empty where nobody has named any."""
     csrf: str
     """To be sent along by every form: derived from the cookie, so that nothing has to be stored."""
     is_consumed: bool
@@ -283,7 +283,7 @@ class Connecting:
             redirect_uri=link.redirect_uri,
             origin=link.origin,
             methods=offered,
-            scopes=self._scopes(link) if "oauth2" in offered else (),
+            scopes=link.scopes or (self._oauth.scopes if self._oauth is not None else ()),
             csrf=hmac.digest(cookie.encode(), b"connect/csrf", "sha256").hex(),
             is_consumed=link.consumed_at is not None,
             result=session.account_result,

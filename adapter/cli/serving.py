@@ -95,11 +95,13 @@ async def preflight(settings: "Settings") -> None:
 
     It makes no upstream client: that has threads of its own, which a forked worker would miss.
     """
-    from adapter.app import declarations
+    from adapter.app import PROVIDER, declarations, mapping_dirs
     from adapter.storage.database import Database
     from adapter.storage.vault import load_vault
+    from adapter.web.connect_words import load_words
 
     declarations(settings)
+    load_words(mapping_dirs(settings), PROVIDER)
     try:
         async with Database(settings.database_url) as database:
             await database.ensure_schema()

@@ -76,9 +76,11 @@ def _checked(chosen: "Settings") -> tuple[list[Checked], list[str]]:
     """What each file of cases gave, and all faults: of the declarations alone where these can't be used."""
     from adapter.app import PROVIDER, declarations, mapping_dirs
     from adapter.mapping.cases import case_files, write_case_files
+    from adapter.web.connect_words import load_words
 
     try:
         _, model = declarations(chosen)
+        load_words(mapping_dirs(chosen), PROVIDER)
     except DeclarationError as error:
         return [], [error.message]
     directories = [directory / PROVIDER for directory in mapping_dirs(chosen)]

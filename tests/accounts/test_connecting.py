@@ -194,7 +194,7 @@ async def test_a_link_offers_the_ways_it_was_made_with(product: Product, house: 
     keys_only = await product.browser(authentication_methods=("api_key",))
     session = await product.connecting.session(keys_only)
 
-    assert (session.methods, session.scopes) == (("api_key",), ())
+    assert (session.methods, session.scopes) == (("api_key",), ("global",))
     with pytest.raises(BadRequest):
         await product.connecting.start_oauth(keys_only)
     with pytest.raises(BadRequest):

@@ -286,3 +286,11 @@ async def test_a_name_is_never_more_than_text(door: Door, name: str) -> None:
     assert "<img" not in page
     assert not re.search(r"<[^>]*\sonfocus", page)
     assert f"<b>{escape(name)}</b>" in page
+
+
+async def test_a_link_for_less_by_token_alone_says_how_to_make_that_token(door: Door) -> None:
+    asked = LinkRequest(tenant_id="acme", scopes=("read",), authentication_methods=("api_key",))
+    made = await door.house.connecting.create_link(asked)
+    await door.client.get(PATH, params={"link_token": made.token.reveal()})
+
+    assert "heroku authorizations:create --scope read " in (await door.client.get(PATH)).text
