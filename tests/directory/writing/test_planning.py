@@ -421,6 +421,6 @@ async def test_what_was_done_by_somebody_else_meanwhile_is_not_done_again() -> N
             assert await Planner().check(desk, wish, plan.steps[0]) is None
 
 
-def test_the_model_of_a_provider_that_is_only_read_says_so() -> None:
+def test_people_hold_roles_in_four_kinds_of_places() -> None:
     assert SHIPPED.writes is not None
     assert set(SHIPPED.writes.places) == {"team", "app", "space", "enterprise"}
