@@ -7,7 +7,7 @@ import msgspec
 
 from adapter.directory.gather import Read
 from adapter.directory.writing.desk import Desk
-from adapter.directory.writing.model import PlaceRef
+from adapter.directory.writing.model import Held, PlaceRef, Step
 from adapter.mapping.compiled import false
 from adapter.mapping.units import Unit
 from adapter.mapping.writes import PlaceKind
@@ -88,6 +88,19 @@ class Atlas:
                 return found if self._trusted(found) else None
         return None
 
+    def proving(self, places: Iterable[tuple[PlaceRef, PlaceRef | None]]) -> dict[Key, list[Listing]]:
+        """By place, the lists that tell whether somebody has left it: its own, or where it goes with another place, the
+        overview of that one.
+        """
+        overviews: dict[Key, Listing | None] = {}
+        found: dict[Key, list[Listing]] = {}
+        for place, by in places:
+            if by is not None and key_of(by) not in overviews:
+                overviews[key_of(by)] = self.overview(by)
+            overview = overviews[key_of(by)] if by is not None else None
+            found[key_of(place)] = [overview] if overview is not None else self.lists(place)
+        return found
+
     def _covered(self, kind: PlaceKind) -> Iterator[PlaceKind]:
         return (self._desk.writes.places[name] for name in kind.covers)
 
@@ -98,6 +111,15 @@ class Atlas:
     def _trusted(self, found: Listing) -> bool:
         state = self._desk.units.states.get(found.path)
         return state is not None and state.error is None and (state.proof is None or state.proof[1])
+
+
+async def reading_back(desk: Desk, steps: Iterable[Step], held: Iterable[Held]) -> int:
+    """Requests that reading back every place takes that a removal from everywhere is about, where nobody is found."""
+    taken = [step.place for step in steps if step.place is not None]
+    left = {key_of(place) for place in taken}
+    covered = [(one.place, one.by) for one in held if one.by is not None and key_of(one.by) in left]
+    lists = (await Atlas.opened(desk)).proving([*((place, None) for place in taken), *covered])
+    return len({one.path for found in lists.values() for one in found})
 
 
 def listing_units(desk: Desk, kind: PlaceKind) -> list[Unit]:

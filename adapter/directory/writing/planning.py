@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from adapter.directory.writing import prints
+from adapter.directory.writing.atlas import reading_back
 from adapter.directory.writing.conditions import Wish, wishes
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.drafting import Draft, draft, step_of
@@ -156,6 +157,7 @@ class Planner:
         swept = await sweep(ground, ask, whom)
         remains = list(swept.remains)
         steps = steps_of(swept.drafts, whom, ask, remains)
+        back = await reading_back(desk, steps, swept.held)
         return finished(
             desk,
             Plan(
@@ -167,7 +169,7 @@ class Planner:
                 held=swept.held,
                 unknown=swept.unknown,
                 rests_on=rests_on(desk, [*swept.reads, *ground.reads.values()], whom),
-                cost=Cost(steps=len(steps), read_back=read_back(desk, steps), full_proof=swept.full_proof),
+                cost=Cost(steps=len(steps), read_back=back, full_proof=swept.full_proof),
                 etag="",
                 notes=notes(swept.may_return, swept.secrets),
             ),

@@ -6,7 +6,6 @@ two rounds at most.
 """
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -56,7 +55,7 @@ class Verifier:
         last = proof.round > ROUNDS or halted()
         follow_up = () if last else await self._follow_up(desk, operation, proof)
         report = proof.report()
-        told = {"since": proof.since, "round": proof.round, "requests": report.requests, "follow_up": len(follow_up)}
+        told = {"since": proof.since, "round": proof.round, "requests": proof.requests, "follow_up": len(follow_up)}
         await tell(READ_BACK, told)
         if not follow_up:
             await tell(VERIFIED, _counts(report))
@@ -69,8 +68,8 @@ class Verifier:
             change = Change(verb="take", place=PlaceRef(kind=place.kind, id=place.id))
             try:
                 plan = await self._planner.plan(desk, Ask(kind=operation.kind, person=proof.who, changes=(change,)))
-            except AdapterError as error:
-                proof.refused(place, Obstacle(guard=error.code, message=error.message, place=place))
+            except AdapterError:
+                # It can't be looked at now: what was found there is told as it is.
                 continue
             if plan.refusals:
                 proof.refused(place, plan.refusals[0])
@@ -96,52 +95,44 @@ class _Proof:
         self.who = _who(operation)
         self._whom = _whom(desk, operation, self.who)
         self._watch = Watch(desk, self._whom, since=self.since, patience=patience, sleep=sleep, halted=halted)
-        self._lists: dict[Key, list[str]] = {}
-        self._overviewed: set[Key] = set()
+        self._lists: dict[Key, list[Listing]] = {}
         self._found: dict[Key, list[Found]] = {}
         self._missing: list[Missing] = []
-        self._requests = 0
+        self._swept = 0
+        self._requests_before = sum(data["requests"] for data in rounds)
         self._is_full = operation.ask.proof == "full"
+
+    @property
+    def requests(self) -> int:
+        """What this round has taken so far."""
+        return self._swept + self._watch.requests
 
     # --- reading
 
     async def read(self) -> None:
         """Read back every place that the removal was about; all that could show the person, where that is asked."""
         wanted = [target for target in self._targets if self._targets.stays(target) is None]
-        overviews = self._overviews(wanted)
-        lists: list[Listing] = []
-        for target in wanted:
-            overview = overviews.get(key_of(target.by)) if target.by is not None else None
-            own = [overview] if overview is not None else self._atlas.lists(target.place)
-            self._overviewed |= {target.key} if overview is not None else set()
-            self._lists[target.key] = [one.path for one in own]
-            lists += own
+        self._lists = self._atlas.proving((target.place, target.by) for target in wanted)
+        lists = [one for found in self._lists.values() for one in found]
         # Whatever the sweep has read need not be read again, unless it shows the person still.
         swept = await self._sweep() if self._is_full else []
         await self._watch.settle([*lists, *swept], self._is_awaited)
         for found in await self._watch.found():
             self._found.setdefault((found[0].name, found[2].place_id), []).append(found)
 
-    def _overviews(self, wanted: Iterable[Target]) -> dict[Key, Listing]:
-        """Of places that the person left: the list that shows, in one, who is in all that is inside it, if any."""
-        above = {key_of(target.by): target.by for target in wanted if target.by is not None}
-        found = {key: self._atlas.overview(place) for key, place in above.items()}
-        return {key: overview for key, overview in found.items() if overview is not None}
-
     async def _sweep(self) -> list[Listing]:
         swept = await sweep_all(
             self._desk, since=self.since, patience=self._patience, sleep=self._sleep, halted=self._halted
         )
         self._missing += swept.missing
-        self._requests += swept.requests
+        self._swept += swept.requests
         return [listing(self._desk, read.unit, read.lineage) for read in swept.reads]
 
     def _is_awaited(self, kind: PlaceKind, entry: Entry) -> bool:
         """Where the removal was about the place or one that it is in, what a list shows may be what was before it."""
         key = (kind.name, entry.place_id)
-        above = [
-            (name, entry.within or "") for name, one in self._desk.writes.places.items() if kind.name in one.covers
-        ]
+        places = self._desk.writes.places.values()
+        above = [(place.name, entry.within or "") for place in places if kind.name in place.covers]
         return any(map(self._targets.knows, [key, *above])) and not self._targets.keeps(key)
 
     def _says_gone(self, state: StepState) -> bool:
@@ -176,7 +167,7 @@ class _Proof:
             is_complete=not missing and all(place.state == "gone" for place in places),
             proof=self._operation.ask.proof,
             proved_at=_moment(self._desk.units.now()),
-            requests=self._requests + self._watch.requests,
+            requests=self._requests_before + self.requests,
             places=places,
             missing=missing,
             may_return=returns(self._operation.plan),
@@ -210,12 +201,20 @@ class _Proof:
         if self._targets.stays(target) is not None:
             return self._targets.kept(target)
         lists = self._lists.get(target.key, [])
-        gap, read_at = self._watch.gap(lists), self._watch.read_at(lists)
+        paths = [one.path for one in lists]
+        gap, read_at = self._watch.gap(paths), self._watch.read_at(paths)
         if gap is not None:
             return self._targets.unread(target, gap.reason, gap.message, since)
-        if read_at is None or (target.key in self._overviewed and not self._watch.names(lists[0], target.place.id)):
-            return self._targets.unread(target, "not_read", "None of its lists was read after the removal.", since)
+        if read_at is None or not all(self._tells_of(one, target) for one in lists):
+            return self._targets.unread(
+                target, "not_read", "Nothing that was read after the removal tells of it.", since
+            )
         return self._targets.gone(target, _moment(read_at))
+
+    def _tells_of(self, one: Listing, target: Target) -> bool:
+        """What an overview leaves out, it tells nothing of."""
+        is_own = one.unit.parent == self._desk.writes.places[target.place.kind].as_
+        return is_own or self._watch.names(one.path, target.place.id)
 
 
 def _who(operation: Operation) -> PersonRef:
@@ -227,8 +226,7 @@ def _who(operation: Operation) -> PersonRef:
 
 
 def _whom(desk: Desk, operation: Operation, who: PersonRef) -> Whom:
-    people = next((resource for resource in desk.model.resources.values() if resource.anonymous), None)
-    whom = Whom(who, people)
+    whom = Whom(who, desk.people)
     known = operation.plan.person.emails if operation.plan.person is not None else ()
     whom.emails += [email for email in known if email not in whom.emails]
     return whom

@@ -94,7 +94,7 @@ class Watch:
         return min(times) if times and len(times) == len(states) else None
 
     def names(self, path: str, place_id: str) -> bool:
-        """Whether a list of places has this one: what it leaves out, it tells nothing of."""
+        """Whether a list of places has this one."""
         read = self.reads.get(path)
         records = read.state.records if read is not None else None
         return any(isinstance(record, dict) and record.get("id") == place_id for record in records or ())
