@@ -60,6 +60,8 @@ class NewOperation(msgspec.Struct, frozen=True, kw_only=True):
     steps: Sequence[StoredStep]
     events: Sequence[tuple[str, Any]]
     patience: float
+    plan_age: float = 0.0
+    """Seconds since its plan was begun: what ended meanwhile, the plan may not have seen."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,10 +82,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     join: str | None = None
     stop: Mapping[str, Any] = {}
     """Operation id -> why it is stopped."""
+    unseen: tuple[str, ...] = ()
+    """Operations that ended while the plan was made, and that it may have to be made anew for."""
 
 
 Judge = Callable[[Sequence[StoredOperation]], Verdict]
-"""Is told the operations under way, of all accounts; raises what refuses the new one."""
+"""Is told the operations under way or just ended, of all accounts; raises what refuses the new one."""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

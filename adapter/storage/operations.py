@@ -65,9 +65,9 @@ class OperationStore:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_BEGIN_LOCK)))
             if (keyed := await self._keyed(connection, key.id) if key else None) is not None:
                 return Begun(id=keyed.operation_id, keyed=keyed)
-            verdict = judge(await self._going(connection))
+            verdict = judge(await self._going(connection, new.plan_age))
             if verdict.join is None:
-                await self._insert(connection, new, owner, lease, waits_for=sorted(verdict.stop))
+                await self._insert(connection, new, owner, lease, waits_for=[*sorted(verdict.stop), *verdict.unseen])
                 for operation_id, reason in verdict.stop.items():
                     await self._stop(connection, operation_id, reason)
             begun = verdict.join or new.id
@@ -88,8 +88,9 @@ class OperationStore:
         row = (await connection.execute(query)).one_or_none()
         return Keyed(*row) if row else None
 
-    async def _going(self, connection: AsyncConnection) -> list[StoredOperation]:
-        rows = await connection.execute(sa.select(OPERATIONS).where(OPERATIONS.c.status.in_(GOING)))
+    async def _going(self, connection: AsyncConnection, and_ended_within: float) -> list[StoredOperation]:
+        recent = OPERATIONS.c.finished_at > self._now - and_ended_within
+        rows = await connection.execute(sa.select(OPERATIONS).where(OPERATIONS.c.status.in_(GOING) | recent))
         return [StoredOperation(**fields_of(row)) for row in rows]
 
     async def _insert(
@@ -97,6 +98,7 @@ class OperationStore:
     ) -> None:
         row = msgspec.structs.asdict(new)
         steps, events, patience = row.pop("steps"), row.pop("events"), row.pop("patience")
+        del row["plan_age"]
         row |= {"status": "running", "waits_for": waits_for, "owner": owner, "lease_until": self._now + lease}
         row |= {"created_at": self._now, "updated_at": self._now, "deadline": self._now + patience}
         account = sa.select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == new.account_id).with_for_update(read=True)

@@ -11,6 +11,7 @@ import msgspec
 from adapter.directory.writing.model import Ask, Person, Plan
 from adapter.errors import RemovalUnderWay
 from adapter.storage.operation_rows import Judge, StoredOperation, Verdict
+from adapter.storage.operations import GOING
 
 
 class Standpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +63,19 @@ def judge_of(mine: Standpoint, *, tenant_id: str, sameness: str, operation_id: s
     """How the store is to treat a new operation, given those under way in all accounts."""
 
     def judge(going: Sequence[StoredOperation]) -> Verdict:
-        for operation in going:
+        under_way = [operation for operation in going if operation.status in GOING]
+        for operation in under_way:
             if operation.sameness == sameness and operation.stop is None:
                 return Verdict(join=operation.id)
-        others = {operation.id: (operation, _standpoint_of(operation)) for operation in going}
+        others = {operation.id: (operation, _standpoint_of(operation)) for operation in under_way}
         for operation, theirs in others.values():
             if theirs.removes_from(mine) and operation.stop is None:
                 raise _removal_under_way(operation, tenant_id)
         reason: Mapping[str, str] = {"why": "removal", "operation_id": operation_id}
-        return Verdict(stop={key: reason for key, (_, theirs) in others.items() if mine.removes_from(theirs)})
+        stop = {key: reason for key, (_, theirs) in others.items() if mine.removes_from(theirs)}
+        ended = {operation.id: _standpoint_of(operation) for operation in going if operation.id not in others}
+        unseen = [key for key, one in ended.items() if mine.removes_from(one) or one.removes_from(mine)]
+        return Verdict(stop=stop, unseen=tuple(sorted(unseen)))
 
     return judge
 

@@ -36,6 +36,8 @@ TenantOf = Callable[[str], Awaitable[str]]
 
 _RESUMABLE: tuple[OperationStatus, ...] = ("lapsed", "failed", "partial", "waiting")
 _PLANS = 256
+_MARGIN = 0.1
+"""Seconds that are added to a plan's age, for clocks that do not run alike."""
 _SETTLES = 5.0
 """Seconds in which a cancelled operation is expected to have ended."""
 
@@ -136,12 +138,14 @@ class Writes:
         key: Key | None,
         sameness: str,
     ) -> Begun:
+        began = time.monotonic()
         work = await self._work(account_id, client)
         plan = await work.plan(ask)
         self._check_match(account_id, work, plan, if_match)
         if plan.refusals:
             raise refused(plan.refusals)
         new = self._new(account_id, await self._tenant_of(account_id), caller, ask, plan, sameness)
+        new = msgspec.structs.replace(new, plan_age=time.monotonic() - began + _MARGIN)
         judge = judge_of(
             standpoint(account_id, ask, plan), tenant_id=new.tenant_id, sameness=sameness, operation_id=new.id
         )
