@@ -300,6 +300,23 @@ async def test_a_removal_stops_a_grant_and_takes_away_what_it_gave(database: Dat
     assert "planned_anew" in told
 
 
+async def test_what_is_given_and_over_while_a_removal_is_planned_is_taken_too(
+    database: Database, office: Office
+) -> None:
+    await add_account(database)
+    async with processes(database, office) as (one, other):
+
+        async def meanwhile() -> None:
+            office.on_plan = None
+            await other.write(ACCOUNT, CLIENT, OTHER, grant("c"))
+
+        office.on_plan = meanwhile
+        removed = (await one.write(ACCOUNT, CLIENT, CALLER, offboarding())).operation
+
+    assert (removed.status, office.places_of()) == ("succeeded", [])
+    assert [state.step.path for state in removed.steps] == ["/c/ada"]
+
+
 async def test_two_write_to_one_place_one_after_the_other(database: Database, office: Office) -> None:
     await add_account(database)
     await add_account(database, "account-2")
