@@ -106,11 +106,12 @@ def consequences(told: Mapping[str, Any]) -> Iterator[str]:
     for back in told.get("may_return", ()):
         through = readable(back["through"])
         yield f"warning: they may return to {place_words(back['place'])} at the next sign-in, through {through}."
+    by_roles: dict[str, list[str]] = {}
     for secrets in told.get("rotate_secrets_of", ()):
         # A report tells the roles beside the place.
-        where = place_words(secrets.get("place", secrets))
-        through = f" as {readable(secrets['roles'])}" if secrets.get("roles") else ""
-        yield f"Rotate the secrets of {where}: they could be read{through}."
+        by_roles.setdefault(readable(secrets.get("roles") or ""), []).append(place_words(secrets.get("place", secrets)))
+    for roles, places in by_roles.items():
+        yield f"Rotate the secrets of {', '.join(places)}: they could be read{f' as {roles}' if roles else ''}."
 
 
 def _cost(plan: Plan) -> str:

@@ -70,8 +70,12 @@ def offboard(
         show_json(shown | ({"report": report} if report is not None else {}))
     elif report is not None:
         _tell(parts, report)
-    if not (all(part.error is None for part in parts) if report is None else report.is_complete):
+    if not (all(_can_be_done(part) for part in parts) if report is None else report.is_complete):
         raise typer.Exit(1)
+
+
+def _can_be_done(part: "Part") -> bool:
+    return part.plan is not None and not part.plan.refusals
 
 
 async def _planned(house: "House", account: str | None, tenant: str | None, ask: "Ask") -> list["Part"]:

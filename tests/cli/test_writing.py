@@ -119,6 +119,19 @@ def test_an_off_boarding_is_shown_before_it_is_done(desk: Desk) -> None:
     assert desk.sandbox.truth() == before
 
 
+def test_whoever_the_connection_belongs_to_is_not_off_boarded(desk: Desk) -> None:
+    before = desk.sandbox.truth()
+
+    planned = desk("offboard", "ada@example.com", "--dry-run")
+    refused = desk("offboard", "ada@example.com", "--yes", "--json")
+
+    assert (planned.code, refused.code) == (1, 1)
+    assert "refused by own_account" in planned.out
+    assert "stays: team acme" in planned.out
+    assert [part["error"]["code"] for part in refused.json["result"]] == ["own_account"]
+    assert desk.sandbox.truth() == before
+
+
 def test_whoever_is_off_boarded_is_out_and_the_report_says_what_was_read(desk: Desk) -> None:
     ended = desk("offboard", "carl@example.com", "--yes")
 
