@@ -88,13 +88,18 @@ class _Door:
 
         async def answered(request: Request) -> Response:
             if self._wire.is_secure and request.url.scheme == "http" and "x-forwarded-proto" in request.headers:
-                return self._wire.go(self._public_url + PATH)
+                return self._over_tls(request)
             try:
                 return await handler(request)
             except AdapterError as error:
                 return self._problem(request, error)
 
         return answered
+
+    def _over_tls(self, request: Request) -> Response:
+        """To PUBLIC_URL, where the cookie will be taken. A link that arrives so has not been used yet."""
+        token = request.query_params.get("link_token")
+        return self._wire.go(self._public_url + PATH + (f"?{urlencode({'link_token': token})}" if token else ""))
 
     async def ask(self, request: Request) -> Response:
         """The page itself. A link's token is exchanged for a cookie first, so that no address keeps it."""

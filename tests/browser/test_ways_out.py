@@ -95,6 +95,18 @@ def test_a_popup_that_has_something_to_say_stays(shop: Place, visit: Visit) -> N
     in_popup(visitor, popup).expect("Some things will not work")
 
 
+def test_a_tab_with_a_way_back_goes_it_and_tells_its_opener_too(shop: Place, visit: Visit) -> None:
+    """It may well have been opened by somebody else's page, and is not ours to close."""
+    visitor = visit()
+    tab = stock(shop, redirect_uri=f"{shop.site.url}/connected").replace(', "link", "width=620,height=760"', "")
+    popup = popup_of(visitor, shop.site.page("/tab", tab))
+
+    in_popup(visitor, popup).sign_in()
+
+    popup.wait_for_url(f"{shop.site.url}/connected?result=success**")
+    assert heard(visitor)["data"]["result"] == "success"
+
+
 def test_an_opener_of_another_origin_hears_nothing(shop: Place, visit: Visit) -> None:
     """The same machine under another name is another origin, and not the one that the link is bound to."""
     visitor = visit()

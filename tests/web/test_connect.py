@@ -246,9 +246,11 @@ async def test_cancelling_ends_the_visit_and_not_the_link(door: Door) -> None:
 
 async def test_whoever_comes_without_tls_is_led_to_it(door: Door) -> None:
     """A cookie that is `Secure` would not come along, so nothing could be done there anyway."""
-    answer = await door.client.get(f"http://adapter.example.com{PATH}", headers={"x-forwarded-proto": "http"})
+    for query in ("", "?link_token=udl_x"):
+        address = f"http://adapter.example.com{PATH}{query}"
+        answer = await door.client.get(address, headers={"x-forwarded-proto": "http"})
 
-    assert (answer.status_code, answer.headers["location"]) == (303, PUBLIC + PATH)
+        assert (answer.status_code, answer.headers["location"]) == (303, PUBLIC + PATH + query)
 
 
 async def test_below_a_path_everything_stays_below_it(heroku: RunningSandbox, tmp_path: Path) -> None:
