@@ -1,5 +1,6 @@
 """Writes through the doors, on real sockets, held against the sandbox's world: what is answered is what is so."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from adapter.app import open_house
+from adapter.directory.writing.model import Ask, Change, PersonRef, PlaceRef
 from adapter.models import Scope
 from adapter.sandbox import Options, RunningSandbox, World
 from tests.e2e.serving import Connected, serving
@@ -81,9 +84,12 @@ def a_world() -> tuple[World, dict[str, str]]:
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
+def town(tmp_path: Path, database_url: str) -> Iterator[Town]:
     world, ids = a_world()
-    with RunningSandbox(world, options=Options(consistency_s=0)) as sandbox, serving(sandbox, tmp_path) as connected:
+    with (
+        RunningSandbox(world, options=Options(consistency_s=0)) as sandbox,
+        serving(sandbox, tmp_path, database_url=database_url) as connected,
+    ):
         yield Town(connected=connected, ids=ids)
 
 
@@ -312,3 +318,22 @@ def test_every_write_is_found_again_by_those_who_may(town: Town) -> None:
     assert shown["caller"]["kind"] == "api"
     assert shown["steps"][0]["request_id"]
     assert [event["what"] for event in shown["events"]]
+
+
+def test_the_terminal_and_the_server_keep_one_journal(town: Town) -> None:
+    person, place = PersonRef(email="dora@example.com"), PlaceRef(kind="team", id=town.ids["works"])
+    change = Change(verb="give", place=place, roles=("member",))
+    ask = Ask(kind="role_assignments.create", person=person, changes=(change,))
+
+    async def in_the_terminal() -> list[str]:
+        async with open_house(town.connected.settings) as house:
+            client = await house.accounts.open(town.connected.account_id)
+            await house.writes.write(town.connected.account_id, client, None, ask)
+            return [operation.id for operation in await house.writes.operations(None)]
+
+    town.done("POST", "/groups/add-user", {"group_id": town.ids["acme"], "user_id": town.ids["carl"]})
+    seen = asyncio.run(in_the_terminal())
+    listed = [one["id"] for one in town.ask("GET", "/operations").json()["result"]]
+
+    assert len(seen) == 2
+    assert seen == listed
