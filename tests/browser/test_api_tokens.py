@@ -217,7 +217,8 @@ def test_the_scripts_extras_do_what_they_say(shop: Place, visit: Visit) -> None:
     visitor.expect("Copied")
     visitor.page.get_by_role("button", name="Show").click()
 
-    assert visitor.page.evaluate("navigator.clipboard.readText()").startswith("heroku authorizations:create")
+    copied = 'heroku authorizations:create --scope global --description "User directory"'
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == copied
     assert field.get_attribute("type") == "text"
     visitor.page.get_by_role("button", name="Hide").click()
     assert field.get_attribute("type") == "password"
