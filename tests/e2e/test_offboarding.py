@@ -52,6 +52,15 @@ async def until(so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+async def ended(house: House, operation_id: str) -> Operation:
+    async with asyncio.timeout(30):
+        operation = await house.writes.operation(None, operation_id)
+        while operation.status in UNFINISHED:
+            await asyncio.sleep(0.05)
+            operation = await house.writes.operation(None, operation_id)
+        return operation
+
+
 def report_of(operation: Operation) -> Report:
     return msgspec.convert(operation.result, Report)
 
@@ -108,12 +117,8 @@ async def test_a_proof_that_a_process_leaves_is_gone_on_with_by_another(database
             await until(lambda: heroku.request_count(path=path, method="GET") > 1)
         heroku.advance(3600)
         async with house_at(heroku, database_url) as house:
-            operation = await house.writes.operation(None, left.id)
-            assert operation.status in UNFINISHED
-            async with asyncio.timeout(30):
-                while operation.status in UNFINISHED:
-                    await asyncio.sleep(0.05)
-                    operation = await house.writes.operation(None, left.id)
+            assert (await house.writes.operation(None, left.id)).status in UNFINISHED
+            operation = await ended(house, left.id)
 
         assert operation.status == "succeeded"
         assert report_of(operation).is_complete
@@ -151,3 +156,46 @@ async def test_what_could_not_be_read_back_is_written_down_as_unverified(databas
         assert {name for name, state in standing(report).items() if state == "gone"} == set(standing(report)) - {
             "app mine"
         }
+
+
+async def test_an_operation_that_is_resumed_reports_what_was_held_before_it_began(database_url: str) -> None:
+    with RunningSandbox(world, options=AT_ONCE) as heroku:
+        async with house_at(heroku, database_url) as house:
+            account = await connected(house, heroku)
+            path = f"/apps/{app(heroku, 'mine').id}/collaborators/*"
+            refused = {"kind": "status", "status": 422, "match": {"method": "DELETE", "path": path}, "times": 1}
+            heroku.faults([refused])
+            first = await offboarded(house, account, everything())
+            assert held(heroku, BOB) == {"app mine"}
+            await house.writes.resume(None, first.id)
+            second = await ended(house, first.id)
+
+        told = report_of(first)
+        assert first.status == "partial"
+        assert {name for name, state in standing(told).items() if state != "gone"} == {"app mine"}
+        assert standing(told)["app mine"] == "remains"
+        again = report_of(second)
+        assert second.status == "succeeded"
+        assert held(heroku, BOB) == set()
+        assert again.is_complete
+        assert set(standing(again)) == set(standing(told))
+        assert again.rotate_secrets_of == told.rotate_secrets_of != ()
+
+
+async def test_a_proof_that_is_cancelled_tells_what_it_has_not_seen(database_url: str) -> None:
+    with RunningSandbox(world, options=Options(consistency_s=3600)) as heroku:
+        async with house_at(heroku, database_url) as house:
+            account = await connected(house, heroku)
+            client = await house.accounts.open(account.id)
+            begun = (await house.writes.write(account.id, client, None, everything(), wait=0)).operation
+            path = f"/apps/{app(heroku, 'mine').id}/collaborators"
+            await until(lambda: heroku.request_count(path=f"{path}/*", method="DELETE") > 0)
+            heroku.reset_requests()
+            await until(lambda: heroku.request_count(path=path, method="GET") > 1)
+            operation = await house.writes.cancel(None, begun.id)
+
+        report = report_of(operation)
+        assert operation.status == "succeeded", "every step was done"
+        assert not report.is_complete
+        assert standing(report)["app mine"] == "unverified"
+        assert standing(report)["team acme"] == "gone"

@@ -80,12 +80,16 @@ class AtDesk:
     async def look_up(self, ask: Ask, step: Step, *, patient: bool = False) -> Looked:
         return await self._planner.look_up(self._desk, ask, step, patient=patient)
 
-    async def touched(self, step: Step, answer: bytes) -> None:
+    async def touched(self, step: Step, answer: bytes, *, done: bool) -> None:
         async def said() -> bytes:
             return answer
 
         await self._directory.touched(
-            self._desk.account_id, self._desk.client, step.path, method=step.method, answer=said if answer else None
+            self._desk.account_id,
+            self._desk.client,
+            step.path,
+            method=step.method if done else "",
+            answer=said if answer else None,
         )
 
     async def prove(self, operation: Operation, tell: Tell, halted: Halted) -> Proved | None:

@@ -332,7 +332,7 @@ class Run:
         """
         if state.status == "sending":
             try:
-                await self._work.touched(state.step, result.raw)
+                await self._work.touched(state.step, result.raw, done=result.status in _DONE)
             except AdapterError as error:
                 _log.warning("touch_failed", operation_id=self.operation.id, code=error.code)
         n = state.step.n

@@ -6,6 +6,7 @@ two rounds at most.
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -29,6 +30,8 @@ ROUNDS = 2
 
 READ_BACK, VERIFIED = "read_back", "verified"
 """Events of an operation's history."""
+_ANEW = frozenset({"resumed", "planned_anew"})
+"""Events after which a proof begins from the start."""
 
 
 class Planning(Protocol):
@@ -83,7 +86,7 @@ class _Proof:
     def __init__(
         self, desk: Desk, operation: Operation, atlas: Atlas, *, patience: Patience, sleep: Sleep, halted: Halted
     ) -> None:
-        rounds = [event.data for event in operation.events if event.what == READ_BACK]
+        rounds = _rounds(operation)
         # What was read in an earlier round counts still, except for what was written since, which is stale.
         self.since: float = rounds[0]["since"] if rounds else desk.units.now()
         self.round = len(rounds) + 1
@@ -215,6 +218,13 @@ class _Proof:
         """What an overview leaves out, it tells nothing of."""
         is_own = one.unit.parent == self._desk.writes.places[target.place.kind].as_
         return is_own or self._watch.names(one.path, target.place.id)
+
+
+def _rounds(operation: Operation) -> list[Mapping[str, Any]]:
+    """What was told of the rounds before this one. Those before a new plan are of another day."""
+    told = operation.events
+    begun = max((n for n, event in enumerate(told, 1) if event.what in _ANEW), default=0)
+    return [event.data for event in told[begun:] if event.what == READ_BACK]
 
 
 def _who(operation: Operation) -> PersonRef:

@@ -52,8 +52,10 @@ class Work(Protocol):
         `patient`: lists that may lag behind are read until it is sure.
         """
 
-    async def touched(self, step: Step, answer: bytes) -> None:
-        """Have what a step may have changed read again by every process."""
+    async def touched(self, step: Step, answer: bytes, *, done: bool) -> None:
+        """Have what a step may have changed read again by every process. Only one that was `done` tells who is out of
+        what, whatever lists go on showing.
+        """
 
     async def prove(self, operation: Operation, tell: Tell, halted: Halted) -> Proved | None:
         """What a removal from everywhere came to once its steps are over; None for any other write.

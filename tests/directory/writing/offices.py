@@ -202,8 +202,8 @@ class OfficeWork:
             return told
         return "done" if self._is_so(step) else "not_done"
 
-    async def touched(self, step: Step, answer: bytes) -> None:
-        del answer
+    async def touched(self, step: Step, answer: bytes, *, done: bool) -> None:
+        del answer, done
         self.office.touched.append(step.path)
 
     async def prove(self, operation: Operation, tell: Tell, halted: Halted) -> Proved | None:
