@@ -96,16 +96,20 @@ def _change(
         return part
 
     part = in_house(changed, directory_wait=PATIENCE)
+    _tell(part, as_json=as_json)
+    if not dry_run and not part.is_done:
+        raise typer.Exit(1)
+
+
+def _tell(part: "Part", *, as_json: bool) -> None:
+    from adapter.cli.carrying import show_operation
+
     if as_json:
         show_json(shown_part(part))
     elif part.operation is not None:
-        from adapter.cli.carrying import show_operation
-
         for obstacle in part.operation.plan.obstacles:
             note(f"warning: {obstacle.message}")
         show_operation(part.operation)
-    if not dry_run and not part.is_done:
-        raise typer.Exit(1)
 
 
 async def _asked(

@@ -297,6 +297,11 @@ def test_a_failure_says_how_far_it_came_and_is_found_again(town: Town) -> None:
 # --- the operations
 
 
+async def bound_token(town: Town, tenant: str) -> str:
+    async with open_house(town.connected.settings) as house:
+        return (await house.tokens.create_api(tenant_id=tenant))[1].reveal()
+
+
 def test_every_write_is_found_again_by_those_who_may(town: Town) -> None:
     other = town.connected.connect(town.connected.sandbox.token(["global"], "carl@example.com"), tenant_id="globex")
     town.done("POST", "/groups/add-user", {"group_id": town.ids["works"], "email": "dora@example.com"})
@@ -313,6 +318,10 @@ def test_every_write_is_found_again_by_those_who_may(town: Town) -> None:
         assert client.post(f"/operations/{listed['id']}/resume").status_code == 404
     with town.connected.client(reader) as client:
         assert client.get("/operations").status_code == 403
+    for tenant, count in (("acme", 1), ("globex", 0)):
+        with town.connected.client(asyncio.run(bound_token(town, tenant))) as client:
+            assert len(client.get("/operations").json()["result"]) == count
+            assert client.get(f"/operations/{listed['id']}").status_code == (200 if count else 404)
 
     assert (listed["kind"], listed["status"]) == ("groups.add-user", "succeeded")
     assert shown["caller"]["kind"] == "api"
