@@ -1,33 +1,40 @@
-"""What takes too long for every change: `python -m tests.long kill-gather [--runs N] [--seed N]`, `… two-processes`."""
+"""What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seed N]`.
+
+`kill-gather` and `kill-offboard` kill adapters at work; `two-processes` counts what two of them ask for twice.
+"""
 
 import argparse
 import secrets
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from adapter.logs import configure
 from tests.long.kill_gather import Trial, kill_gather
+from tests.long.kill_offboard import Trial as Offboarding
+from tests.long.kill_offboard import kill_offboard
 from tests.long.two_processes import two_processes
 from tests.storage.servers import PostgresServer
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long", description=__doc__)
-    parser.add_argument("trial", choices=["kill-gather", "two-processes"])
+    parser.add_argument("trial", choices=[*TRIALS])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     configure("error", "console")
     server = PostgresServer()
     try:
-        return _run(asked.runs, asked.seed, server) if asked.trial == "kill-gather" else _two_processes(server)
+        return TRIALS[asked.trial](asked.runs, asked.seed, server)
     finally:
         server.stop()
 
 
-def _run(runs: int, seed: int, server: PostgresServer) -> int:
+def _kill_gather(runs: int, seed: int, server: PostgresServer) -> int:
     sys.stdout.write(f"kill-gather: {runs} runs, seed {seed}\n")
     began = time.monotonic()
     trials: dict[str, Trial] = {}
@@ -50,7 +57,29 @@ def _run(runs: int, seed: int, server: PostgresServer) -> int:
     return 0
 
 
-def _two_processes(server: PostgresServer) -> int:
+def _kill_offboard(runs: int, seed: int, server: PostgresServer) -> int:
+    sys.stdout.write(f"kill-offboard: {runs} runs, seed {seed}\n")
+    began = time.monotonic()
+    trials: dict[str, Offboarding] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            for name, number, trial in kill_offboard(runs, seed, Path(directory), server.create()):
+                trials[name] = trial
+                _tell(f"{number}/{runs} {name}: {trial.killed_midway} of {trial.kills} kills midway")
+        except AssertionError as fault:
+            sys.stdout.write(f"\nBROKEN after {time.monotonic() - began:.0f} s, seed {seed}: {fault}\n")
+            return 1
+    midway, kills = (sum(getattr(trial, what) for trial in trials.values()) for what in ("killed_midway", "kills"))
+    ended = sum((trial.ended for trial in trials.values()), Counter[str]())
+    sys.stdout.write(
+        f"\nkill-offboard: {runs} runs, {midway} of {kills} kills midway, operations ended {dict(ended)}, none lost or "
+        f"untrue, in {time.monotonic() - began:.0f} s\n"
+    )
+    return 0
+
+
+def _two_processes(runs: int, seed: int, server: PostgresServer) -> int:
+    del runs, seed
     found = two_processes(server.create())
     sys.stdout.write(
         f"two-processes: {found.requests} requests in {found.seconds:.0f} s, {len(found.twice)} lists asked for twice\n"
@@ -64,6 +93,12 @@ def _tell(line: str) -> None:
     sys.stdout.write(f"\r{line}" if sys.stdout.isatty() else f"{line}\n")
     sys.stdout.flush()
 
+
+TRIALS: dict[str, Callable[[int, int, PostgresServer], int]] = {
+    "kill-gather": _kill_gather,
+    "kill-offboard": _kill_offboard,
+    "two-processes": _two_processes,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""The adapter in a process of its own that starts in a moment, to be killed."""
+
+import asyncio
+import multiprocessing
+import time
+from types import TracebackType
+from typing import Self
+
+import httpx
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from adapter.app import create_app
+from adapter.config import Settings
+from adapter.logs import configure
+
+PATIENCE_S = 60
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+# What takes long is imported once, in the process that the others are forked from.
+_PROCESSES.set_forkserver_preload([__name__])
+
+
+class Served:
+    """An adapter that answers once the constructor returns; killed at the end of the `with` if it still lives."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = f"http://{settings.host}:{settings.port}"
+        self._process = _PROCESSES.Process(target=_serve, args=(settings,), daemon=True)
+        self._process.start()
+        self._until_ready()
+
+    def _until_ready(self) -> None:
+        over = time.monotonic() + PATIENCE_S
+        with httpx.Client(base_url=self.url, trust_env=False) as http:
+            while not _answers(http):
+                assert self._process.is_alive(), "the adapter ended by itself"
+                assert time.monotonic() < over, "the adapter did not start"
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        """SIGKILL; returns once it is dead."""
+        self._process.kill()
+        self._process.join(PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _serve(settings: Settings) -> None:
+    configure("error", "json")
+    asyncio.run(_until_killed(settings))
+
+
+async def _until_killed(settings: Settings) -> None:
+    server = Server(
+        create_app(settings),
+        settings.host,
+        settings.port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_enabled=False,
+    )
+    await server.serve()
