@@ -83,8 +83,8 @@ class Ask(_Said, frozen=True, kw_only=True):
     remote_data: Mapping[str, Any] = {}
     """Goes to the provider with the call's body."""
     proof: Literal["places", "full"] = "places"
-    """How a removal from everywhere is proved: by the lists of the places that it was about, or by every list that could
-    show the person.
+    """How a removal from everywhere is proved: by the lists of the places that it was about, or by every list that
+    could show the person.
     """
 
 
