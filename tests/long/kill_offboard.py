@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -134,7 +134,7 @@ class Trial:
         )
         self._token, self._account_id = asyncio.run(self._connected())
         self._usual: dict[str, int] = {}
-        """Requests that a write took, by its path: a moment to kill at is one of them."""
+        """Requests that a write took from its first step on, by its path: any of them is a moment to kill at."""
         self._known: set[str] = set()
         """Operations that have been followed to their end."""
         self._served: Served | None = None
@@ -211,7 +211,7 @@ class Trial:
         before = held(self._sandbox, who.email)
         asked: threading.Thread | None = self._ask(path, body)
         for _ in range(1 + (self._random.random() < 0.3)):
-            self._kill_at(self._requests() + self._random.randint(0, self._usual.get(path, 100)), asked)
+            self._kill(self._random.randint(0, self._usual.get(path, 50)), asked)
             self._let_leases_lapse()
             self._start()
             asked = None
@@ -224,7 +224,7 @@ class Trial:
         assert len(found) == 1, f"{len(found)} operations for one write"
         operation = self._ended(found[0])
         self._nothing_done_twice()
-        self._usual[path] = self._requests()
+        self._usual[path] = self._since_first_write()
         self.operations += 1
         self.ended[operation["status"]] += 1
         return operation
@@ -242,11 +242,12 @@ class Trial:
         thread.start()
         return thread
 
-    def _kill_at(self, requests: int, asked: threading.Thread | None) -> None:
-        """Kill once there have been so many requests, or nothing is left to be done."""
-        until = time.monotonic() + (PATIENCE_S if asked is not None else 3.0)
-        while self._requests() < requests and time.monotonic() < until and (asked is None or asked.is_alive()):
-            time.sleep(0.001)
+    def _kill(self, after: int, asked: threading.Thread | None) -> None:
+        """Kill after so many requests, mostly of those since the first step was sent, or once nothing is left to do."""
+        if asked is not None and self._random.random() < 0.8:
+            self._until(lambda: self._writes() > 0, asked)
+        goal = self._requests() + after
+        self._until(lambda: self._requests() >= goal, asked)
         time.sleep(self._random.uniform(0, 0.02))
         assert self._served is not None
         self._served.kill()
@@ -255,6 +256,11 @@ class Trial:
         if asked is not None:
             asked.join(PATIENCE_S)
 
+    def _until(self, condition: Callable[[], bool], asked: threading.Thread | None) -> None:
+        over = time.monotonic() + (PATIENCE_S if asked is not None else 3.0)
+        while not condition() and time.monotonic() < over and (asked is None or asked.is_alive()):
+            time.sleep(0.001)
+
     def _let_leases_lapse(self) -> None:
         self.killed_midway += asyncio.run(_leases_lapsed(self._settings.database_url))
 
@@ -262,7 +268,11 @@ class Trial:
         return self._sandbox.sandbox.log.count
 
     def _writes(self) -> int:
-        return sum(entry["method"] != "GET" for entry in self._sandbox.requests())
+        return sum(entry.method != "GET" for entry in list(self._sandbox.sandbox.log.entries))
+
+    def _since_first_write(self) -> int:
+        methods = [entry.method for entry in list(self._sandbox.sandbox.log.entries)]
+        return len(methods) - next((n for n, method in enumerate(methods) if method != "GET"), 0)
 
     def _start(self) -> None:
         if self._served is None:
