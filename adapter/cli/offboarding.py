@@ -162,8 +162,16 @@ def _tell(parts: Sequence["Part"], report: "Joined") -> None:
     for gap in report.missing:
         note(f"warning: could not be read: {gap.unit}: {readable(gap.reason)}")
     gone = sum(place.state == "gone" for place in report.places)
-    whole = "Out of everything that could be seen." if report.is_complete else "This is not everything."
-    typer.echo(f"{gone} of {len(report.places)} places are gone, and read as gone. {whole}")
+    typer.echo(f"{gone} of {len(report.places)} places are gone, and read as gone. {_whole(parts, report)}")
+
+
+def _whole(parts: Sequence["Part"], report: "Joined") -> str:
+    """How far the report goes: only a full proof sees what was given meanwhile in a place that no plan knew of."""
+    if not report.is_complete:
+        return "This is not everything."
+    if all(part.operation is not None and part.operation.ask.proof == "full" for part in parts):
+        return "Every list that could show them was read after it."
+    return "These are all places that the directory knew of; `--full-proof` reads every list that could show them."
 
 
 def _show_places(report: "Joined") -> None:

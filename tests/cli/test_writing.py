@@ -138,7 +138,7 @@ def test_whoever_is_off_boarded_is_out_and_the_report_says_what_was_read(desk: D
     assert (ended.code, ended.err) == (0, "")
     assert set(desk.teams_of("carl")) == {"moon"}, "this account can't see that one"
     assert "gone" in ended.out
-    assert "Out of everything that could be seen." in ended.out
+    assert "These are all places that the directory knew of" in ended.out
     assert "Rotate the secrets of app core" in ended.out
 
 

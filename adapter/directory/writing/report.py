@@ -69,7 +69,7 @@ class Report(_Told, frozen=True, kw_only=True):
     `is_complete` only where every place is gone, read as such, and nothing that could show the person was unreadable.
     """
 
-    account_id: str
+    account_id: str = msgspec.field(name="integrated_account_id")
     person: Person | None
     is_complete: bool
     proof: Literal["places", "full"]

@@ -10,7 +10,7 @@ from adapter.directory.units import Missing
 from adapter.directory.writing.atlas import Key, key_of
 from adapter.directory.writing.faults import words
 from adapter.directory.writing.model import Operation, OperationStatus
-from adapter.directory.writing.report import PlaceReport, Report, Return, Secrets, Standing, gaps
+from adapter.directory.writing.report import Doubt, PlaceReport, Report, Return, Secrets, Standing, gaps
 from adapter.errors import AdapterError
 from adapter.models import IntegratedAccount
 
@@ -18,6 +18,7 @@ _AT_ONCE = 4
 """Operations under way at the same time: each sends several requests at once itself."""
 
 _BEST: Sequence[Standing] = ("gone", "unverified", "remains")
+_SEEN: Doubt = "still_listed"
 
 CarryOut = Callable[[IntegratedAccount], Awaitable[Operation]]
 """Carries the removal out in one account, to its end; AdapterError where it can't be begun."""
@@ -28,7 +29,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     was done, for they see and may do the same.
     """
 
-    account_id: str
+    account_id: str = msgspec.field(name="integrated_account_id")
     same_as: tuple[str, ...] = ()
     operation_id: str | None = None
     status: OperationStatus | None = None
@@ -37,7 +38,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
-    """All accounts together. A place that one of them read as gone is gone, whatever others may not see or do there.
+    """All accounts together. A place that one of them read as gone is gone, whatever others may not see or do there,
+    unless another one saw the person there all the same.
 
     `is_complete` only where every account has a report, every place is gone, and nothing was unreadable to any.
     """
@@ -110,9 +112,13 @@ def _places(reports: Iterable[Report]) -> Iterable[PlaceReport]:
     found: dict[Key, PlaceReport] = {}
     for place in (place for report in reports for place in report.places):
         known = found.get(key_of(place.place))
-        if known is None or _BEST.index(place.state) < _BEST.index(known.state):
+        if known is None or _weight(place) < _weight(known):
             found[key_of(place.place)] = place
     return found.values()
+
+
+def _weight(place: PlaceReport) -> int:
+    return -1 if place.why == _SEEN else _BEST.index(place.state)
 
 
 def _is_gone(place: PlaceReport) -> bool:

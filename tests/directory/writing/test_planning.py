@@ -48,7 +48,9 @@ GRANTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "roles", "given"), GRANTS, ids=lambda value: "+".join(value) if value else "-")
+@pytest.mark.parametrize(
+    ("name", "roles", "given"), GRANTS, ids=[f"{name}-{'+'.join(roles) or 'default'}" for name, roles, _ in GRANTS]
+)
 async def test_somebody_new_is_given_a_role_in_any_kind_of_place(
     name: str, roles: tuple[str, ...], given: set[str]
 ) -> None:

@@ -103,6 +103,16 @@ async def test_a_doubt_outweighs_a_reason_and_keeps_it_from_being_complete() -> 
     assert not told.is_complete
 
 
+async def test_a_place_where_one_account_saw_the_person_all_the_same_is_not_gone() -> None:
+    seen = PlaceReport(place=ACME, state="unverified", why="still_listed")
+
+    for one, other in ((seen, place(ACME, "gone")), (place(ACME, "gone"), seen)):
+        told = await over({"a": report(one), "b": report(other)})
+
+        assert [found.state for found in told.places] == ["unverified"]
+        assert not told.is_complete
+
+
 async def test_an_account_that_fails_keeps_no_other_back_and_is_told() -> None:
     told = await over({"a": AccountBlocked(), "b": report(place(WEB, "gone"))})
 
