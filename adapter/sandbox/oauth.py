@@ -2,7 +2,9 @@
 
 From Heroku's published (frozen) identity server and its documentation: `redirect_uri` and PKCE parameters of a request
 are ignored, denial comes back without `state`, scopes are split on spaces or commas, a code lives 300 s, the token
-answer has no `scope`, failures are `{"id", "message"}`, and a suspended account is 403 in plain text.
+answer has no `scope`, failures are `{"id", "message"}`, and a suspended account is 403 in plain text. A client's wrong
+secret and a refresh token that is no good are answered alike, as recorded in
+https://github.com/heroku/omniauth-heroku/issues/14 and in the tests of clients that refresh.
 """
 
 from __future__ import annotations
@@ -274,7 +276,7 @@ def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
     """`/oauth/token`: a code or a refresh token for an access token. Raises `Refusal`."""
     client = sandbox.keyring.client_with(form.get("client_secret", ""))
     if client is None:
-        raise Refusal(401, "unauthorized", "Invalid client credentials.")
+        raise unauthorized()
     match form.get("grant_type"):
         case "authorization_code":
             held = held_by(sandbox, client, "grant", form.get("code", ""))
@@ -287,15 +289,20 @@ def token(sandbox: Sandbox, form: Mapping[str, str]) -> Answer:
     return _tokens(sandbox, held)
 
 
+def unauthorized() -> Refusal:
+    """For a wrong secret and for a dead refresh token: which of the two it was, Heroku does not tell."""
+    return Refusal(401, "unauthorized", "OAuth authorization invalid.")
+
+
 def held_by(sandbox: Sandbox, client: Client, kind: str, text: str) -> Authorization:
-    """The client's authorization with this code (`grant`) or refresh token (`refresh`): unknown 404, too late 401."""
+    """The client's authorization with this code (`grant`) or refresh token (`refresh`): an unknown code is 404."""
     for held in sandbox.keyring.authorizations.values():
         secret: Secret | None = getattr(held, kind)
         if secret and secret.text == text and held.client_id == client.id:
             if secret.has_expired(sandbox.clock.seconds()):
                 raise Refusal(401, "unauthorized", "The code has expired.")
             return held
-    raise not_found("authorization grant" if kind == "grant" else "refresh token")
+    raise not_found("authorization grant") if kind == "grant" else unauthorized()
 
 
 def exchanged(sandbox: Sandbox, held: Authorization) -> tuple[Secret, Secret]:

@@ -7,10 +7,10 @@ from typing import Any
 from msgspec import Struct
 
 from .access import GLOBAL, Authorization, Client, Secret
-from .answers import Answer, Refusal, not_found, record
+from .answers import Answer, not_found, record
 from .calls import Call
 from .catalog import fixed_id
-from .oauth import exchanged, held_by
+from .oauth import exchanged, held_by, unauthorized
 from .routes import Routes
 
 routes = Routes()
@@ -63,7 +63,7 @@ def create_token(call: Call) -> Answer:
     new = call.body(NewToken)
     client = call.sandbox.keyring.client_with(new.client.secret)
     if client is None:
-        raise Refusal(401, "unauthorized", "Invalid client credentials.")
+        raise unauthorized()
     kind = "refresh" if new.grant.type == "refresh_token" else "grant"
     held = held_by(call.sandbox, client, kind, new.refresh_token.token if kind == "refresh" else new.grant.code)
     exchanged(call.sandbox, held)

@@ -4,9 +4,12 @@ Departures, from Heroku's published (since frozen) identity server and its docum
 (https://devcenter.heroku.com/articles/oauth): denial comes back without `state`, and the redirect always goes to the
 registered address; the token answer has no `scope` (the scopes held stand in a header of every API answer) and a
 `session_nonce` that nothing here needs; a failure is `{"id", "message"}` in place of RFC 6749's `error`, and a
-suspended account is 403 in plain text. There is no revocation endpoint (RFC 7009): an authorization is looked for in
-a list and deleted. PKCE is sent and, as far as is known, ignored; whether a refresh token is replaced is not
-established, so whatever comes back is kept, and the old one where none does.
+suspended account is 403 in plain text. A wrong client secret is answered like a refresh token that is dead: 401,
+`{"id": "unauthorized", "message": "OAuth authorization invalid."}` (https://github.com/heroku/omniauth-heroku/issues/14),
+so either counts as a refusal, and what was refused is kept to be tried again.
+There is no revocation endpoint (RFC 7009): an authorization is looked for in a list and deleted. PKCE is sent and, as
+far as is known, ignored; whether a refresh token is replaced is not established, so whatever comes back is kept, and
+the old one where none does.
 """
 
 import re

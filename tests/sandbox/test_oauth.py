@@ -116,14 +116,14 @@ async def test_whether_a_refresh_rotates_the_refresh_token_is_an_option(flow: Fl
     again = await flow.token(grant_type="refresh_token", refresh_token=first)
 
     assert (second != first) == rotates
-    assert again.status_code == (404 if rotates else 200)
+    assert again.status_code == (401 if rotates else 200)
 
 
 FAILURES = [
     ({"client_secret": "wrong", "grant_type": "authorization_code", "code": "x"}, 401, "unauthorized"),
     ({"grant_type": "authorization_code", "code": "never"}, 404, "not_found"),
     ({"grant_type": "authorization_code"}, 404, "not_found"),
-    ({"grant_type": "refresh_token", "refresh_token": "never"}, 404, "not_found"),
+    ({"grant_type": "refresh_token", "refresh_token": "never"}, 401, "unauthorized"),
     ({"grant_type": "password"}, 422, "invalid_params"),
     ({}, 422, "invalid_params"),
 ]
@@ -136,6 +136,14 @@ async def test_a_failure_is_herokus_and_not_rfcs(flow: Flow, form: dict[str, str
     assert (response.status_code, response.json()["id"]) == (status, error)
     assert set(response.json()) >= {"id", "message"}
     assert "error" not in response.json()
+
+
+async def test_a_wrong_secret_and_a_dead_refresh_token_look_alike(flow: Flow) -> None:
+    good = (await flow.tokens())["refresh_token"]
+    wrong = await flow.token(client_secret="wrong", grant_type="refresh_token", refresh_token=good)
+    dead = await flow.token(grant_type="refresh_token", refresh_token="never")
+
+    assert (wrong.status_code, wrong.json()) == (dead.status_code, dead.json())
 
 
 async def test_a_code_works_once_for_300_seconds_and_for_its_client(flow: Flow) -> None:
