@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
@@ -118,14 +119,28 @@ def _defaults(settings: Settings, env: Mapping[str, str]) -> Settings:
         settings = msgspec.structs.replace(settings, database_url=f"sqlite:///{path}")
     elif settings.database_url.startswith("sqlite:") and env.get("DYNO"):
         raise ConfigError("DATABASE_URL names SQLite, and files on a dyno don't last: use PostgreSQL.")
-    if not settings.public_url:
-        settings = msgspec.structs.replace(settings, public_url=f"http://{settings.host}:{settings.port}")
+    if settings.public_url:
+        _check_public_url(settings.public_url)
+    else:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        settings = msgspec.structs.replace(settings, public_url=f"http://{host}:{settings.port}")
     if settings.adapter_trusted_hops is None:
         # Heroku's router is the one hop that every dyno has in front, and it appends to what a client sent.
         # https://devcenter.heroku.com/articles/http-routing#heroku-headers
         settings = msgspec.structs.replace(settings, adapter_trusted_hops=1 if env.get("DYNO") else 0)
     _check_oauth(settings)
     return settings
+
+
+def _check_public_url(url: str) -> None:
+    """ConfigError for an address that no browser could be sent to: links, cookies and the way back are made of it."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "?" in url or "#" in url or "@" in parts.netloc:
+        raise ConfigError("PUBLIC_URL can't be used: expected https://host or https://host/path, as browsers see it.")
 
 
 def _check_oauth(settings: Settings) -> None:

@@ -75,6 +75,35 @@ def test_on_a_dyno_the_database_has_to_last() -> None:
 def test_links_follow_the_address_served_unless_the_public_one_is_set() -> None:
     assert load({"HOST": "0.0.0.0", "PORT": "81"}).public_url == "http://0.0.0.0:81"
     assert load({"PUBLIC_URL": "https://directory.example.com"}).public_url == "https://directory.example.com"
+    assert load({"HOST": "::1", "PORT": "81"}).public_url == "http://[::1]:81"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "my-adapter.example.com",
+        "my-adapter.example.com:8080",
+        "//adapter.example.com",
+        "ftp://adapter.example.com",
+        "https://",
+        "https:///path",
+        "https://adapter.example.com:port",
+        "https://somebody:hunter2@adapter.example.com",
+        "https://adapter.example.com?x=y",
+        "https://adapter.example.com/#x",
+        "https://[::1",
+    ],
+)
+def test_an_address_that_no_link_can_be_made_of_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^PUBLIC_URL can't be used: expected https://host") as caught:
+        load({"PUBLIC_URL": url})
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://example.com/heroku", "https://example.com/", "http://localhost:8080"])
+def test_an_address_may_have_a_path_and_a_port(url: str) -> None:
+    assert load({"PUBLIC_URL": url}).public_url == url
 
 
 def test_no_setting_hides_its_meaning_in_another_case() -> None:
