@@ -278,6 +278,7 @@ def _connect_page(house: House) -> list[BaseRoute]:
         unit_scopes={name: unit.scopes for name, unit in house.model.units.items()},
         public_url=settings.public_url,
         auth_url=settings.heroku_auth_url or provider.auth_url,
+        behind_proxy=settings.trusted_hops > 0,
         watcher=_Gatherer(house),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -25,6 +26,8 @@ from adapter.web.connect_words import Words
 Handler = Callable[[Request], Awaitable[Response]]
 _MAX_LINK_TOKEN = 512
 
+_log = structlog.get_logger("adapter.web")
+
 
 class Accounts(Protocol):
     """What this door needs of the accounts."""
@@ -41,13 +44,18 @@ def routes(
     unit_scopes: Mapping[str, Sequence[str]],
     public_url: str,
     auth_url: str,
+    behind_proxy: bool = False,
     watcher: Watcher | None = None,
 ) -> list[BaseRoute]:
-    """The page, its ways out and back, and its files. `auth_url` is where the provider lets people sign in."""
+    """The page, its ways out and back, and its files. `auth_url` is where the provider lets people sign in.
+
+    `behind_proxy`: whether a proxy is believed in how people came, over TLS or not.
+    """
     pages = Pages(urlsplit(public_url).path.rstrip("/"))
-    wire = Wire(public_url=public_url, path=pages.at.base, auth_url=auth_url)
+    wire = Wire(public_url=public_url, path=pages.at.base)
     views = Views(provider=provider, words=words, unit_scopes=unit_scopes, auth_host=urlsplit(auth_url).netloc)
-    door = _Door(connecting, accounts, views, pages, wire, public_url.rstrip("/"), watcher)
+    leads_to_tls = wire.is_secure and behind_proxy
+    door = _Door(connecting, accounts, views, pages, wire, public_url.rstrip("/"), leads_to_tls, watcher)
     return [
         Route(PATH, door.shown(door.ask), methods=["GET"]),
         Route(CALLBACK, door.shown(door.callback), methods=["GET"]),
@@ -56,6 +64,7 @@ def routes(
         _inner("oauth", door.shown(door.oauth), "POST"),
         _inner("cancel", door.shown(door.cancel), "POST"),
         _inner("done", door.shown(door.done), "GET"),
+        _inner("{astray:path}", door.shown(door.astray), "GET"),
         *pages.routes,
     ]
 
@@ -73,6 +82,7 @@ class _Door:
         pages: Pages,
         wire: Wire,
         public_url: str,
+        leads_to_tls: bool,
         watcher: Watcher | None,
     ) -> None:
         self._connecting = connecting
@@ -81,18 +91,23 @@ class _Door:
         self._pages = pages
         self._wire = wire
         self._public_url = public_url
+        # By what a proxy says that is not believed, whoever came over TLS would be led to it forever.
+        self._leads_to_tls = leads_to_tls
         self._watcher = watcher
 
     def shown(self, handler: Handler) -> Handler:
-        """The handler, with its errors as pages; and over TLS, where that is what PUBLIC_URL promises."""
+        """The handler, with whatever goes wrong as a page; and over TLS, where that is what PUBLIC_URL promises."""
 
         async def answered(request: Request) -> Response:
-            if self._wire.is_secure and request.url.scheme == "http" and "x-forwarded-proto" in request.headers:
+            if self._leads_to_tls and request.url.scheme == "http" and "x-forwarded-proto" in request.headers:
                 return self._over_tls(request)
             try:
                 return await handler(request)
             except AdapterError as error:
                 return self._problem(request, error)
+            except Exception:  # noqa: BLE001  # as at the edge, which would answer in JSON
+                _log.error("crash", request_id=request.scope["state"]["request_id"], exc_info=True)
+                return self._problem(request, AdapterError())
 
         return answered
 
@@ -133,9 +148,18 @@ class _Door:
         return self._onward("/done")
 
     async def oauth(self, request: Request) -> Response:
-        """The form that leads to the provider."""
+        """The form that leads to the provider: by a page of its own, for the provider may lead on to anywhere.
+
+        Who signs in by SSO is redirected to their company's identity provider. Were this a redirect too, all of them
+        would count as the form's, and the page's policy would have to name hosts that nobody knows beforehand.
+        """
         cookie, _, _ = await self._submitted(request)
-        return self._wire.go(await self._connecting.start_oauth(cookie))
+        url = await self._connecting.start_oauth(cookie)
+        return self._wire.page(self._pages.render("leave", **self._views.leaving(url)))
+
+    async def astray(self, _: Request) -> Response:
+        """An address below the page's that nobody is to open, like that of a form which is loaded again."""
+        return self._onward("")
 
     async def callback(self, request: Request) -> Response:
         """The provider's way back. Whatever comes of it, the next address holds nothing of this one's query."""

@@ -84,6 +84,10 @@ class Views:
             "csrf": session.csrf,
         }
 
+    def leaving(self, url: str) -> dict[str, Any]:
+        """The page that leads on to the provider's own."""
+        return {"provider": self._provider.name, "auth_host": self._auth_host, "next": url}
+
     def success(self, session: Session, account: IntegratedAccount) -> dict[str, Any]:
         """The page after a success, which stays where there is something to be read on it."""
         closed = self._words.closed(account.missing_scopes)

@@ -14,19 +14,25 @@ _MAX_FORM = 16 * 1024
 _MAX_FIELDS = 8
 _MAX_COOKIE = 512
 _FORM = "application/x-www-form-urlencoded"
+# Nothing but our own style, script and mark. Browsers hold `form-action` against every redirect that a form runs into,
+# so no form may lead away from here: https://www.w3.org/TR/CSP3/#directive-form-action
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 class Wire:
-    """Cookie and headers for one PUBLIC_URL. `auth_url` is where the form for signing in leads in the end."""
+    """Cookie and headers for one PUBLIC_URL."""
 
-    def __init__(self, *, public_url: str, path: str, auth_url: str | None) -> None:
+    def __init__(self, *, public_url: str, path: str) -> None:
         public = urlsplit(public_url)
         self.is_secure = public.scheme == "https"
         self._path = path
         # The prefix makes browsers refuse the cookie from anything but TLS. `__Host-` would want the path `/`.
         self._name = "__Secure-uda_connect" if self.is_secure else "uda_connect"
         self._headers = {
-            "Content-Security-Policy": _policy(auth_url),
+            "Content-Security-Policy": _POLICY,
             "X-Frame-Options": "DENY",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
@@ -77,20 +83,6 @@ class Wire:
         if found is None:
             raise SessionExpired
         return found
-
-
-def _policy(auth_url: str | None) -> str:
-    """Nothing but our own style, script and mark; forms go to us, and where signing in leads the browser on."""
-    targets = "'self'" + (f" {_origin(auth_url)}" if auth_url else "")
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
-    )
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 async def form_of(request: Request) -> dict[str, str]:

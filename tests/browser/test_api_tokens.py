@@ -155,6 +155,7 @@ def test_reconnecting_as_somebody_else_is_refused(shop: Place, visit: Visit) -> 
     visitor.expect("This is another Heroku account")
     visitor.expect("Sign in to Heroku as owner@example.com")
     visitor.page.get_by_role("button", name="Continue with Heroku").click()
+    visitor.expect("This is a sandbox")
     visitor.open(f"{visitor.page.url}&as=member@example.com")
     visitor.page.get_by_role("button", name="Allow Access").click()
 

@@ -40,6 +40,19 @@ def test_who_grants_is_connected(shop: Place, visit: Visit) -> None:
     assert account["context"] == {"tenant_name": TENANT_NAME}
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_whom_the_provider_sends_on_to_sso_gets_there(shop: Place, visit: Visit, scripts: bool) -> None:
+    """A company's own identity provider: a redirect to a host that the page can't know, and must not forbid."""
+    visitor = visit(java_script_enabled=scripts)
+    company = shop.site.page("/saml", "<!doctype html><h1>Sign in to the company</h1>")
+    visitor.page.route("**/oauth/authorize?*", lambda route: route.fulfill(status=302, headers={"location": company}))
+    visitor.open(shop.link())
+
+    visitor.page.get_by_role("button", name="Continue with Heroku").click()
+
+    visitor.expect("Sign in to the company")
+
+
 def test_the_cookie_is_the_pages_own(shop: Place, visit: Visit) -> None:
     visitor = visit()
     visitor.open(shop.link())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ async def test_every_page_keeps_to_itself(door: Door) -> None:
             "script-src": "'self'",
             "style-src": "'self'",
             "img-src": "'self'",
-            "form-action": "'self' https://login.example",
+            "form-action": "'self'",
             "frame-ancestors": "'none'",
             "base-uri": "'none'",
         }
@@ -160,9 +161,13 @@ async def test_a_form_that_a_browser_says_is_anothers_does_nothing(door: Door, s
 
 @pytest.mark.parametrize("way", ["api-key", "oauth", "cancel"])
 async def test_nothing_is_begun_by_following_a_link(door: Door, way: str) -> None:
-    await door.arrive()
+    """Nor is anybody left with an address that leads nowhere: a form that is loaded again is the page."""
+    csrf = await door.arrive()
 
-    assert (await door.client.get(f"{PATH}/{way}")).status_code == 405
+    answer = await door.client.get(f"{PATH}/{way}", params={"csrf": csrf})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, PATH)
+    assert f'value="{csrf}"' in (await door.client.get(PATH)).text
 
 
 @pytest.mark.parametrize("body", [b"csrf=%ff", b"&".join([b"a=b"] * 50), b"csrf=\xff"])
@@ -205,8 +210,8 @@ async def test_signing_in_begins_with_state_and_pkce(door: Door) -> None:
 
     answer = await door.client.post(f"{PATH}/oauth", data={"csrf": csrf}, headers={"sec-fetch-site": "same-origin"})
 
-    url = httpx.URL(answer.headers["location"])
-    assert (answer.status_code, url.host, url.path) == (303, "login.example", "/oauth/authorize")
+    (url,) = {httpx.URL(unescape(found)) for found in re.findall(r'(?:0;url=|href=")(https:[^"]+)"', answer.text)}
+    assert (answer.status_code, url.host, url.path) == (200, "login.example", "/oauth/authorize")
     assert (url.params["client_id"], url.params["code_challenge_method"]) == ("the-client", "S256")
     assert len(url.params["state"]) >= 43
     assert "the-clients-secret" not in str(url)
@@ -251,6 +256,34 @@ async def test_whoever_comes_without_tls_is_led_to_it(door: Door) -> None:
         answer = await door.client.get(address, headers={"x-forwarded-proto": "http"})
 
         assert (answer.status_code, answer.headers["location"]) == (303, PUBLIC + PATH + query)
+
+
+async def test_what_an_untrusted_proxy_says_leads_nobody_round_in_circles(
+    heroku: RunningSandbox, tmp_path: Path
+) -> None:
+    async with opened(heroku, tmp_path, adapter_trusted_hops=0) as door:
+        answer = await door.client.get(
+            f"http://adapter.example.com{PATH}",
+            params={"link_token": await door.link()},
+            headers={"x-forwarded-proto": "https"},
+        )
+
+        assert (answer.status_code, answer.headers["location"]) == (303, PATH)
+
+
+async def test_a_crash_is_a_page_too(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: str) -> None:
+        raise RuntimeError("fake-words")
+
+    await door.arrive()
+    monkeypatch.setattr(door.house.connecting, "session", broken)
+
+    answer = await door.client.get(PATH)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "That did not work" in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+    assert "fake-words" not in answer.text
 
 
 async def test_below_a_path_everything_stays_below_it(heroku: RunningSandbox, tmp_path: Path) -> None:
