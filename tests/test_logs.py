@@ -3,6 +3,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import structlog
@@ -120,7 +121,17 @@ async def test_a_batch_does_not_grow_without_end() -> None:
 def test_access_lines_follow_level_and_form(level: str, form: logs.Format, lines: int) -> None:
     out = io.StringIO()
     logs.configure(level, form, out)
-    logs.access({"route": "/apps", "status": 200})
+    logs.access(
+        logs.Access(
+            timestamp=datetime.now(UTC),
+            method="GET",
+            route="/apps",
+            status=200,
+            ms=1.5,
+            request_id="request-1",
+            token_id=None,
+        )
+    )
 
     assert len(out.getvalue().splitlines()) == lines
     assert ("/apps" in out.getvalue()) is bool(lines)

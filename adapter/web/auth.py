@@ -10,7 +10,6 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from adapter.errors import (
@@ -35,29 +34,25 @@ class Authenticator(Protocol):
     async def authenticate(self, plaintext: str) -> Caller | None: ...
 
 
-class Authenticated:
-    """Plain ASGI: puts the Caller at `scope["state"]["caller"]`, or the reason why there is none at `["refusal"]`.
-
-    Bearer everywhere; Basic on the raw doors only, and not together with an `Origin` that isn't one of `own_origins`: a
-    browser sends Basic along by itself.
+class Callers:
+    """Finds who calls: Bearer everywhere; Basic on the raw doors only, and not together with an `Origin` that isn't one
+    of `own_origins`: a browser sends Basic along by itself.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Authenticator, own_origins: Collection[str] = ()) -> None:
-        self._app = app
+    def __init__(self, tokens: Authenticator, own_origins: Collection[str] = ()) -> None:
         self._tokens = tokens
         self._own_origins = frozenset(origin.lower().encode() for origin in own_origins)
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            state = scope["state"]
-            state["caller"] = None
-            try:
-                plaintext = self._presented(scope)
-                if plaintext is not None:
-                    state["caller"] = await self._tokens.authenticate(plaintext)
-            except AdapterError as error:
-                state["refusal"] = error
-        await self._app(scope, receive, send)
+    async def find(self, scope: Connection) -> None:
+        """Put the Caller at `scope["state"]["caller"]`, or the reason why there is none at `["refusal"]`."""
+        state = scope["state"]
+        state["caller"] = None
+        try:
+            plaintext = self._presented(scope)
+            if plaintext is not None:
+                state["caller"] = await self._tokens.authenticate(plaintext)
+        except AdapterError as error:
+            state["refusal"] = error
 
     def _presented(self, scope: Connection) -> str | None:
         given = [value for name, value in scope["headers"] if name == b"authorization"]

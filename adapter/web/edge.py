@@ -1,14 +1,17 @@
-"""The edge: what happens to every request before and after its door. Plain ASGI, each layer with one job.
+"""The edge: what happens to every request before and after its door. Plain ASGI, and one coroutine for all of it: each
+layer that were a coroutine of its own would be gone through again whenever an answer's next piece arrives.
 
-`Observed` (request id, access log, metrics) holds `Shaped` (errors in one shape) holds `Limited` (sizes) holds the
-rest. What one layer knows and another needs stands in `scope["state"]`: `request_id`, `status`, `route`, `caller`.
+A request is given its id, measured, its caller found, and led to its door; whatever is raised on the way becomes an
+answer, and every answer is counted and logged. What is known of a request stands in `scope["state"]`: `request_id`,
+`status`, `route`, `caller`.
 """
 
 import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -26,7 +29,7 @@ from adapter.errors import (
     UriTooLong,
 )
 from adapter.web.answers import error_answer, wants_problem
-from adapter.web.auth import Authenticated, Authenticator
+from adapter.web.auth import Authenticator, Callers
 from adapter.web.doors import door_of
 from adapter.web.forwarded import Forwarded
 from adapter.web.metrics import Metrics
@@ -59,42 +62,63 @@ def edged(
     """`app` (a router) inside all the layers. Sizes in bytes; `remote_ids(status)` is the provider's error id, which
     the root door's errors carry too. `trusted_hops` proxies in front are believed.
     """
-    inner = Authenticated(Housed(app), tokens, own_origins)
-    limited = Limited(inner, max_body=max_body, max_query=max_query, max_headers=max_headers)
+    sizes = Sizes(body=max_body, query=max_query, headers=max_headers)
+    edge = Edge(app, callers=Callers(tokens, own_origins), sizes=sizes, metrics=metrics, remote_ids=remote_ids)
     # Outside all else, so that nothing within sees anything but the request as it came from the world.
-    return Forwarded(Observed(Shaped(limited, remote_ids), metrics), trusted_hops)
+    return Forwarded(edge, trusted_hops) if trusted_hops else edge
 
 
-class Observed:
+class Edge:
     """Gives each request an id (the caller's, if it is a sane one), and each answer a log line and a count.
 
     The line holds the route's template, never the URL: paths and queries hold names, e-mails and tokens.
+
+    Every error leaves in the contract's shape: our own, the router's, and whatever nobody thought of (its trace
+    logged). Once an answer has begun there is no changing it: the error is raised on, and the server breaks the
+    connection off, which is how the caller learns that the body is not complete.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, callers: Callers, sizes: "Sizes", metrics: Metrics, remote_ids: RemoteIds
+    ) -> None:
         self._app = app
+        self._callers = callers
+        self._sizes = sizes
         self._metrics = metrics
+        self._remote_ids = remote_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._otherwise(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        begun = time.perf_counter()
+        request_id = _request_id(scope["headers"])
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        header = (b"x-request-id", request_id.encode())
+        scope["app"] = self  # the router then raises its 404 and 405 instead of answering them
+        added = [(b"x-request-id", request_id.encode()), _SERVER]
 
         def noted(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 state["status"] = message["status"]
-                message["headers"] = [*message.get("headers", ()), header, _SERVER]
+                message["headers"] = [*message.get("headers", ()), *added]
             return send(message)
 
-        begun = time.perf_counter()
         try:
+            receive = self._sizes.checked(scope, receive)
+            await self._callers.find(scope)
             await self._app(scope, receive, noted)
+        except Exception as error:
+            if not await self._answer(error, scope, receive, noted):
+                raise
         finally:
             self._note(scope, state, time.perf_counter() - begun)
+
+    async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._app(scope, receive, send)
 
     def _note(self, scope: Scope, state: Mapping[str, Any], seconds: float) -> None:
         status = state.get("status", _CLIENT_CLOSED)
@@ -103,60 +127,41 @@ class Observed:
         self._metrics.request(route, method, status, seconds)
         caller = state.get("caller")
         logs.access(
-            {
-                "method": method if len(method) <= 16 else method[:16],
-                "route": route,
-                "status": status,
-                "ms": round(seconds * 1000, 2),
-                "request_id": state["request_id"],
-                "token_id": caller.token_id if caller is not None else None,
-            }
+            logs.Access(
+                timestamp=datetime.now(UTC),
+                method=method if len(method) <= 16 else method[:16],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                request_id=state["request_id"],
+                token_id=caller.token_id if caller is not None else None,
+            )
         )
 
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            given = str(value, "ascii")
-            if not logs.telling(given):
-                return given
-    return f"{_PROCESS}{next(_numbers):012x}"
-
-
-class Shaped:
-    """Every error in the contract's shape: our own, the router's, and whatever nobody thought of (its trace logged).
-
-    Once an answer has begun there is no changing it: the error is raised on, and the server breaks the connection off,
-    which is how the caller learns that the body is not complete.
-    """
-
-    def __init__(self, app: ASGIApp, remote_ids: RemoteIds) -> None:
-        self._app = app
-        self._remote_ids = remote_ids
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            shaped = _shaped(error)
-            if shaped.status == 500:
-                # The message of an unforeseen error may hold anything; its type and trace are enough to find it.
-                structlog.get_logger("adapter.web").error(
-                    "crash", request_id=scope["state"]["request_id"], exc_info=not isinstance(error, AdapterError)
-                )
-            if "status" in scope["state"]:
-                raise
-            await self._answer(shaped, scope, receive, send)
-
-    async def _answer(self, error: AdapterError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer with the error, and whether that could be done."""
+        shaped = _shaped(error)
+        request_id = scope["state"]["request_id"]
+        if shaped.status == 500:
+            # The message of an unforeseen error may hold anything; its type and trace are enough to find it.
+            structlog.get_logger("adapter.web").error(
+                "crash", request_id=request_id, exc_info=not isinstance(error, AdapterError)
+            )
+        if "status" in scope["state"]:
+            return False
         extra = {}
         if door_of(scope["raw_path"]) == "root":
-            extra = {"id": getattr(error, "remote_id", None) or self._remote_ids(error.status) or error.code}
-        answer = error_answer(error, scope["state"]["request_id"], wants_problem(scope["headers"]), extra)
-        await answer(scope, receive, send)
+            extra = {"id": getattr(shaped, "remote_id", None) or self._remote_ids(shaped.status) or shaped.code}
+        await error_answer(shaped, request_id, wants_problem(scope["headers"]), extra)(scope, receive, send)
+        return True
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for value in [value for name, value in headers if name == b"x-request-id"]:
+        given = str(value, "latin-1")
+        if _REQUEST_ID.fullmatch(value) and not logs.telling(given):
+            return given
+    return _PROCESS + f"{next(_numbers):012x}"
 
 
 def _shaped(error: Exception) -> AdapterError:
@@ -170,37 +175,31 @@ def _shaped(error: Exception) -> AdapterError:
             return AdapterError()
 
 
-class Limited:
-    """Sizes: of the path and query (414), the headers (431) and the body (413; the raw doors stream and are exempt)."""
+class Sizes:
+    """Limits, in bytes: of the path and query (414), the headers (431) and the body (413; the raw doors stream, and are
+    exempt).
+    """
 
-    def __init__(self, app: ASGIApp, *, max_body: int, max_query: int, max_headers: int) -> None:
-        self._app = app
-        self._max_body = max_body
-        self._max_query = max_query
-        self._max_headers = max_headers
+    def __init__(self, *, body: int, query: int, headers: int) -> None:
+        self._body = body
+        self._query = query
+        self._headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if len(scope["raw_path"]) > _MAX_PATH or len(scope["query_string"]) > self._max_query:
+    def checked(self, scope: Scope, receive: Receive) -> Receive:
+        """What the body is to be received by; UriTooLong, HeadersTooLarge, or PayloadTooLarge as it is announced."""
+        if len(scope["raw_path"]) > _MAX_PATH or len(scope["query_string"]) > self._query:
             raise UriTooLong
-        size = 0
-        announced: bytes | None = None
-        for name, value in scope["headers"]:
-            size += len(name) + len(value)
-            if name == b"content-length" and announced is None:
-                announced = value
-        if size > self._max_headers:
+        headers = scope["headers"]
+        if sum([len(name) + len(value) for name, value in headers]) > self._headers:
             raise HeadersTooLarge
-        if door_of(scope["raw_path"]) is None:
-            receive = self._counted(b"0" if announced is None else announced, receive)
-        await self._app(scope, receive, send)
+        if door_of(scope["raw_path"]) is not None:
+            return receive
+        return self._counted(next((value for name, value in headers if name == b"content-length"), b"0"), receive)
 
     def _counted(self, announced: bytes, receive: Receive) -> Receive:
-        if not announced.isdigit() or int(announced) > self._max_body:
+        if not announced.isdigit() or int(announced) > self._body:
             raise PayloadTooLarge
-        left = self._max_body
+        left = self._body
 
         async def counted() -> Message:
             nonlocal left
@@ -211,17 +210,3 @@ class Limited:
             return message
 
         return counted
-
-
-class Housed:
-    """Innermost: refuses what isn't HTTP, and lets the router raise its 404 and 405 instead of answering them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-            return
-        scope["app"] = self
-        await self._app(scope, receive, send)
