@@ -149,6 +149,11 @@ class StoredCredential:
 
 def _note(error: RemoteForbidden) -> ErrorNote:
     missing = error.insight.get("forbidden_error", {}).get("missing_scopes", ())
+    # The error's own message may point to the rest of an answer, which is not kept.
+    message = f"The credential lacks a scope for that at the provider: {' or '.join(missing)}." if missing else None
     return ErrorNote(
-        code=error.remote_id or error.code, message=error.message, at=datetime.now(UTC), missing_scopes=tuple(missing)
+        code=error.remote_id or error.code,
+        message=message or error.message,
+        at=datetime.now(UTC),
+        missing_scopes=tuple(missing),
     )

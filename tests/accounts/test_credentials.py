@@ -153,6 +153,7 @@ async def test_the_same_403_is_noted_once_a_minute_and_another_at_once(kept: Kep
     assert account is not None
     assert account.last_forbidden_error is not None
     assert account.last_forbidden_error.missing_scopes == ("read",)
+    assert account.last_forbidden_error.message == "The credential lacks a scope for that at the provider: read."
     assert about("a") == "account:a"
 
 
