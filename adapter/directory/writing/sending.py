@@ -6,7 +6,8 @@
 | a refusal that the mapping declares to mean "so already", and a look agrees | `already` |
 | 429 | not done: to be sent again after a pause |
 | any other 4xx | `failed`, with the provider's words |
-| 5xx, a reset after sending, no answer in time, nonsense | looked up: `done`, `failed` or `unknown` |
+| 5xx, a reset after sending, nonsense | looked up: `done`, `failed` or `unknown` |
+| no answer in time | looked up: `done` or `unknown`, since what is not done yet may still be on its way |
 | no connection was made | sent again, then `failed` |
 """
 
@@ -30,6 +31,7 @@ from adapter.errors import (
     Unavailable,
     UpstreamFailure,
     UpstreamNonsense,
+    UpstreamTimeout,
 )
 
 _REPEATABLE = frozenset({"PUT", "DELETE"})
@@ -54,7 +56,8 @@ class Pause(Exception):
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a step. `hopeless`: the account is refused, and further steps would be too. `contradicted`: the
-    provider calls it needless, and a look shows it undone; there may be another way to do it by now.
+    provider calls it needless, and a look shows it undone; there may be another way to do it by now. `not_done`: its
+    answer was lost, and a look shows it undone.
     """
 
     status: StepStatus
@@ -66,6 +69,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes = b""
     hopeless: bool = False
     contradicted: bool = False
+    not_done: bool = False
 
 
 class Sender:
@@ -83,12 +87,11 @@ class Sender:
         Pause; StorageUnavailable; what `leave` raises, after which nothing was sent that is not known to be undone.
         """
         result = await self._once(step, leave)
-        if result is None:
+        if result.not_done and step.method in _REPEATABLE:
             result = await self._once(step, leave)
-        return result or self.after_look("not_done")
+        return result
 
-    async def _once(self, step: Step, leave: Leave) -> Result | None:
-        """None where the answer was lost, a look shows that nothing was done, and it may be repeated."""
+    async def _once(self, step: Step, leave: Leave) -> Result:
         try:
             sent = await self._reaching(step, leave)
         except (RemoteRateLimited, BudgetReserved) as error:
@@ -120,18 +123,16 @@ class Sender:
         await leave()
         return await self._work.send(step)
 
-    async def _answered(self, step: Step, sent: Sent) -> Result | None:
+    async def _answered(self, step: Step, sent: Sent) -> Result:
         try:
             answer = sent.json() if sent.body else None
         except UpstreamNonsense as error:
             found = await self._lost(step, error)
-            return (
-                msgspec.structs.replace(found, http_status=sent.status, request_id=sent.request_id) if found else None
-            )
+            return msgspec.structs.replace(found, http_status=sent.status, request_id=sent.request_id)
         kept = answer if len(sent.body) <= _LARGEST_ANSWER else None
         return Result(status="done", http_status=sent.status, request_id=sent.request_id, answer=kept, raw=sent.body)
 
-    async def _refused(self, step: Step, error: RemoteError) -> Result | None:
+    async def _refused(self, step: Step, error: RemoteError) -> Result:
         if error.status >= 500 or error.status == 408:
             return await self._lost(step, error)
         failed = _failed(error, None, hopeless=isinstance(error, RemoteUnauthorized))
@@ -145,22 +146,21 @@ class Sender:
             return msgspec.structs.replace(failed, contradicted=True)
         return msgspec.structs.replace(failed, status="unknown")
 
-    async def _lost(self, step: Step, error: AdapterError) -> Result | None:
-        looked = await self.look(step, hoped_for="done")
-        if looked == "not_done" and step.method in _REPEATABLE:
-            return None
-        return self.after_look(looked, error)
+    async def _lost(self, step: Step, error: AdapterError) -> Result:
+        return self.after_look(await self.look(step, hoped_for="done"), error)
 
     def after_look(self, looked: Looked, error: AdapterError | None = None) -> Result:
         """What a look has told of a step whose answer is not known."""
         said = words(error) if error else _LOST
-        status, note = _AFTER_LOOK[looked]
+        is_open = looked == "not_done" and isinstance(error, UpstreamTimeout)
+        status, note = _STILL_OPEN if is_open else _AFTER_LOOK[looked]
         return Result(
             status=status,
             http_status=error.status if isinstance(error, RemoteError) else None,
             request_id=error.request_id if isinstance(error, RemoteError) else None,
             error=None if looked == "done" else said,
             note=note,
+            not_done=looked == "not_done",
         )
 
     async def look(self, step: Step, *, hoped_for: Looked | None = None) -> Looked:
@@ -189,6 +189,7 @@ _AFTER_LOOK: Mapping[Looked, tuple[StepStatus, str]] = {
     "not_done": ("failed", "The answer was lost; a look shows it undone."),
     "unknown": ("unknown", "The answer was lost, and a look could not tell."),
 }
+_STILL_OPEN: tuple[StepStatus, str] = ("unknown", "No answer came in time; a look shows it undone so far.")
 _LOST = {"code": "answer_lost", "message": "The provider's answer was lost.", "status": 502}
 
 

@@ -133,7 +133,7 @@ async def test_what_was_not_done_is_sent_once_more_where_it_may_be(writes: Write
     assert office.requests() == ["PUT /a/ada", "PUT /a/ada"]
 
 
-@pytest.mark.parametrize("error", LOST, ids=lambda error: f"{error.code}-{error.status}")
+@pytest.mark.parametrize("error", LOST[1:], ids=lambda error: f"{error.code}-{error.status}")
 async def test_what_was_not_done_is_not_repeated_where_twice_would_be_more(
     writes: Writes, office: Office, error: Any
 ) -> None:
@@ -146,12 +146,27 @@ async def test_what_was_not_done_is_not_repeated_where_twice_would_be_more(
     assert office.requests() == ["POST /a/ada"]
 
 
-async def test_what_fails_twice_is_given_up(writes: Writes, office: Office) -> None:
-    office.faults["a"] = [before(UpstreamTimeout())] * 2
+async def test_what_fails_twice_is_given_up_in_the_providers_words(writes: Writes, office: Office) -> None:
+    office.faults["a"] = [before(RemoteError(500, "Oops."))] * 2
 
     operation = await carried_out(writes, grant("a"))
 
     assert (operation.status, len(office.requests())) == ("failed", 2)
+    assert only(operation).http_status == 500
+    assert (only(operation).error or {})["message"] == "Oops."
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("team", 2), ("app", 1)])
+async def test_what_got_no_answer_in_time_may_still_be_done(
+    writes: Writes, office: Office, kind: str, sent: int
+) -> None:
+    office.faults["a"] = [before(UpstreamTimeout())] * 2
+
+    operation = await carried_out(writes, grant("a", kind=kind))
+
+    assert (operation.status, only(operation).status) == ("partial", "unknown")
+    assert (only(operation).error or {})["code"] == "upstream_timeout"
+    assert len(office.requests()) == sent
 
 
 async def test_an_answer_that_no_look_explains_is_unknown(writes: Writes, office: Office) -> None:
