@@ -40,12 +40,15 @@ COOL_DOWN = 15.0
 """Seconds after a failure in which nobody tries again, but for `Retry-After` where the provider names it."""
 _RESCUE = 60.0
 
+# Its own, so that whoever seeds the interpreter's random numbers goes on getting the same ones.
+_uniform = random.Random().uniform  # noqa: S311  # to spread the load, not to keep a secret
+
 _log = structlog.get_logger(__name__)
 
 
 def spread() -> float:
     """What to multiply the margin with: another number for whoever asks."""
-    return random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # to spread the load, not to keep a secret
+    return _uniform(1 - JITTER, 1 + JITTER)
 
 
 def seconds_left(credential: Credential, now: datetime) -> float:
