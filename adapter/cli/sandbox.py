@@ -72,7 +72,7 @@ def _tell(url: str, token: str) -> None:
         f"Its owner's token:      {token}\n\n"
         f"  curl -s {url}/teams \\\n"
         f"    -H 'Accept: application/vnd.heroku+json; version=3' -H 'Authorization: Bearer {token}'\n\n"
-        f"To have the adapter talk to it, set HEROKU_API_URL={url}. Press Ctrl-C to stop."
+        f"To have the adapter talk to it, set HEROKU_API_URL={url} and HEROKU_AUTH_URL={url}. Press Ctrl-C to stop."
     )
 
 
