@@ -139,7 +139,7 @@ def _check_public_url(url: str) -> None:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or "?" in url or "#" in url or "@" in parts.netloc:
+    if not usable or "@" in parts.netloc or any(sign in url for sign in "?# \t\n"):
         raise ConfigError("PUBLIC_URL can't be used: expected https://host or https://host/path, as browsers see it.")
 
 

@@ -92,6 +92,8 @@ def test_links_follow_the_address_served_unless_the_public_one_is_set() -> None:
         "https://adapter.example.com?x=y",
         "https://adapter.example.com/#x",
         "https://[::1",
+        "https://adapter.example.com ",
+        "https://adapter.example.com\n",
     ],
 )
 def test_an_address_that_no_link_can_be_made_of_is_refused(url: str) -> None:
