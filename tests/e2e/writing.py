@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -70,11 +69,6 @@ class Door:
         answer = self.write(method, path, body, **more)
         assert answer.status_code == 200, answer.text
         return answer.json()
-
-    def together(self, *asks: tuple[Any, ...]) -> list[httpx.Response]:
-        """Each at the same time, on a connection of its own."""
-        with ThreadPoolExecutor(len(asks)) as pool:
-            return list(pool.map(lambda ask: self.write(*ask), asks))
 
     def operation(self, id_: str) -> Any:
         answer = self.ask("GET", f"/operations/{id_}")
