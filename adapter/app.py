@@ -256,7 +256,7 @@ def _edge(house: House) -> ASGIApp:
     limits = house.settings
     router = Router(routes, default=doors.root, redirect_slashes=False)
     return edged(
-        Repeating(router, house.directory, house.accounts, prefix=unified.PREFIX),
+        doors.ahead_of(Repeating(router, house.directory, house.accounts, prefix=unified.PREFIX)),
         tokens=house.tokens,
         metrics=metrics,
         remote_ids=house.provider.errors.id_of,

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from adapter.upstream.protocol import BudgetRule, Headers
 
@@ -61,11 +62,19 @@ class Budget:
 
         The reset is in seconds: when the bucket will be full again, if nobody takes from it.
         """
+        return [(name.decode(), value.decode()) for name, value in self.raw_headers()]
+
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The same, as they go over the wire."""
         capacity, left = self.capacity, self.remaining
-        left = capacity if left is None else left
-        reset = math.ceil((capacity - left) / self.per_second) if left < capacity else 0
-        return [
-            ("ratelimit-limit", f"{capacity};w={self._window}"),
-            ("ratelimit-remaining", str(left)),
-            ("ratelimit-reset", str(reset)),
-        ]
+        return _shown(capacity, capacity if left is None else left, self.per_second, self._window)
+
+
+@lru_cache(maxsize=4096)
+def _shown(capacity: int, left: int, per_second: float, window: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Kept, since every answer has them and few numbers stand in them."""
+    return (
+        (b"ratelimit-limit", b"%d;w=%d" % (capacity, window)),
+        (b"ratelimit-remaining", b"%d" % left),
+        (b"ratelimit-reset", b"%d" % (math.ceil((capacity - left) / per_second) if left < capacity else 0)),
+    )

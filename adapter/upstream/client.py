@@ -30,7 +30,7 @@ from adapter.upstream.lane import Lane
 from adapter.upstream.paths import checked_target
 from adapter.upstream.provider import Provider
 from adapter.upstream.source import CredentialSource, FixedCredential
-from adapter.upstream.streaming import Exchange, Pool
+from adapter.upstream.streaming import Exchange, Link, Pool
 from adapter.upstream.transport import FOREIGN, interface, pool, translated
 
 __all__ = [
@@ -135,6 +135,7 @@ class BoundClient:
         self._client = client
         self._source = source
         self._lane = lane
+        self._link = Link(client.pool, client.provider, lane, source)
 
     @property
     def budget(self) -> Budget:
@@ -206,10 +207,7 @@ class BoundClient:
         Bodies are neither decoded nor encoded. A 401 is tried once more with a renewed credential where the body can be
         sent again; the last answer is handed on whatever its status.
         """
-        client = self._client
-        return Exchange(
-            client.pool, client.provider, self._lane, self._source, method, client.base_url + target, headers, body
-        )
+        return Exchange(self._link, method, self._client.base_url + target, headers, body)
 
     def _request(
         self, method: str, path: str, query: Query | None, headers: Mapping[str, str] | None, json: Any

@@ -1,7 +1,7 @@
 """The byte-for-byte way to the provider: straight over the pool, bodies untouched, chunk by chunk."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response
@@ -23,6 +23,15 @@ class Pool(Protocol):
     def request(self, method: str, url: str, /) -> RequestBuilder: ...
 
     async def close(self) -> None: ...
+
+
+class Link(NamedTuple):
+    """What all requests of one account go over."""
+
+    pool: Pool
+    provider: Provider
+    lane: Lane
+    source: CredentialSource
 
 
 class StreamedReply:
@@ -66,23 +75,17 @@ class Exchange:
     of pyreqwest 0.15) can't take a request back: we stop waiting, and it ends with its answer or the pool's timeout.
     """
 
-    __slots__ = ("_body", "_headers", "_lane", "_method", "_open", "_pool", "_provider", "_reply", "_source", "_url")
+    __slots__ = ("_body", "_headers", "_link", "_method", "_open", "_reply", "_url")
 
     def __init__(
         self,
-        pool: Pool,
-        provider: Provider,
-        lane: Lane,
-        source: CredentialSource,
+        link: Link,
         method: str,
         url: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | AsyncIterable[bytes] | None,
     ) -> None:
-        self._pool = pool
-        self._provider = provider
-        self._lane = lane
-        self._source = source
+        self._link = link
         self._method = method
         self._url = url
         self._headers = headers
@@ -91,12 +94,14 @@ class Exchange:
         self._reply: StreamedReply | None = None
 
     async def __aenter__(self) -> StreamedReply:
-        lane = self._lane
-        await self._source.token()  # who waits for a fresh one meanwhile takes no slot from the others
-        if not lane.take():
+        _, _, lane, source = self._link
+        token = await source.token()  # who waits for a fresh one meanwhile takes no slot from the others
+        waited = not lane.take()
+        if waited:
             await lane.acquire()
         try:
-            token = await self._source.token()
+            if waited:
+                token = await source.token()
             reply = await self._ask(token)
             if reply.status in _TELLING:
                 reply = await self._told(reply, token)
@@ -110,7 +115,7 @@ class Exchange:
 
     async def __aexit__(self, *_: object) -> None:
         if self._reply is not None and self._reply.over:
-            self._lane.release()
+            self._link.lane.release()
         else:
             await self._close()
 
@@ -122,7 +127,7 @@ class Exchange:
 
     async def _ask(self, token: Secret) -> StreamedReply:
         builder = (
-            self._pool.request(self._method, self._url)
+            self._link.pool.request(self._method, self._url)
             .headers([*self._headers, ("authorization", f"Bearer {token.reveal()}")])
             # Nothing is held back to fill a buffer: the head is handed on when it comes, and then each chunk.
             .streamed_read_buffer_limit(0)
@@ -138,7 +143,7 @@ class Exchange:
         return reply
 
     async def _again(self, token: Secret, reply: StreamedReply) -> StreamedReply:
-        renewed = await self._source.renew(token)
+        renewed = await self._link.source.renew(token)
         if renewed is not None:
             if self._body is not None and not isinstance(self._body, bytes):
                 raise Unavailable(
@@ -149,15 +154,16 @@ class Exchange:
             token = renewed
             reply = await self._ask(token)
         if reply.status == 401:
-            await self._source.rejected(token)
+            await self._link.source.rejected(token)
         return reply
 
     async def _refused(self, reply: StreamedReply) -> None:
         if reply.status == 429:
-            self._lane.budget.exhausted()
+            self._link.lane.budget.exhausted()
             return
-        missing = list(self._provider.scopes.missing(reply.fields))
-        await self._source.forbidden(RemoteForbidden(403, insight={"forbidden_error": {"missing_scopes": missing}}))
+        missing = list(self._link.provider.scopes.missing(reply.fields))
+        error = RemoteForbidden(403, insight={"forbidden_error": {"missing_scopes": missing}})
+        await self._link.source.forbidden(error)
 
     async def _leave(self) -> None:
         request, self._open = self._open, None
@@ -168,4 +174,4 @@ class Exchange:
         try:
             await self._leave()
         finally:
-            self._lane.release()
+            self._link.lane.release()

@@ -81,6 +81,7 @@ _NOT_HANDED_ON = frozenset(
     }
 )
 _MAX_NAMES = 1024
+_NONE: frozenset[str] = frozenset()
 _ADDED = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox")]
 
 
@@ -104,7 +105,8 @@ class Outbound:
         named = [name.lower().encode() for name in provider.never_forward]
         self._dropped = _HOP_BY_HOP | _OURS | {name for name in named if not name.endswith(b"*")}
         self._dropped_beginnings = _OURS_BEGIN + tuple(name[:-1] for name in named if name.endswith(b"*"))
-        self._defaults = [(name.lower(), value) for name, value in provider.headers.items()]
+        named = [(name.lower(), value) for name, value in provider.headers.items()]
+        self._defaults = [(name.encode(), (name, value)) for name, value in named]
         self._names = _Names(self._passed_on)
 
     def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[str, str]]:
@@ -112,17 +114,18 @@ class Outbound:
 
         `keep_length` keeps the Content-Length of a body that is streamed or empty; any other gets its own.
         """
-        names = self._names
+        names, fields = self._names, dict(given)
         try:
             kept = [(passed_on, str(value, "ascii")) for name, value in given if (passed_on := names[name])]
         except UnicodeDecodeError:
             raise BadRequest("A request header holds more than ASCII, which can't be sent on.") from None
-        listed = _listed_as_hop_by_hop(given)
-        if listed or not keep_length:
-            gone = listed if keep_length else listed | {"content-length"}
+        gone = _listed_as_hop_by_hop(given) if b"connection" in fields else _NONE
+        if not keep_length and b"content-length" in fields:
+            gone |= {"content-length"}
+        if gone:
             kept = [pair for pair in kept if pair[0] not in gone]
-        for default in self._defaults:
-            if not any(name == default[0] for name, _ in kept):
+        for name, default in self._defaults:
+            if name not in fields or not names[name] or default[0] in gone:
                 kept.append(default)
         return kept
 
@@ -131,11 +134,11 @@ class Outbound:
         return None if stays else name.decode("ascii")
 
 
-def _listed_as_hop_by_hop(given: RawHeaders) -> set[str]:
+def _listed_as_hop_by_hop(given: RawHeaders) -> frozenset[str]:
     """The names that `Connection` lists."""
     listed = [value.lower() for name, value in given if name == b"connection"]
     parts = b",".join(listed).split(b",") if listed else []
-    return {part.strip().decode("ascii", "replace") for part in parts}
+    return frozenset([part.strip().decode("ascii", "replace") for part in parts])
 
 
 def _handed_on(name: str) -> bytes | None:

@@ -30,7 +30,7 @@ from adapter.web.doors import Door, behind, door_of
 from adapter.web.envelope import CursorSealer, Listing, length_of_list, may_list
 from adapter.web.passing import Outbound, Taken, inbound, take_out
 from adapter.web.presence import Gone, Presences
-from adapter.web.uploads import Upload, upload_of
+from adapter.web.uploads import Upload, is_upload, upload_of
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
@@ -96,9 +96,13 @@ class RawDoors:
         self._judged = lru_cache(maxsize=1024)(self._judge)
         self.routes: list[BaseRoute] = [_DoorRoute(b"/custom/", self.custom), _DoorRoute(b"/proxy/", self.proxy)]
 
-    async def custom(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def ahead_of(self, app: ASGIApp) -> "Ahead":
+        """The doors with a prefix of their own, before an `app` that would take its time to find them."""
+        return Ahead(self, app)
+
+    def custom(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """`ANY /custom/{path}`: status and body byte for byte."""
-        await self._pass("custom", scope, receive, send)
+        return self._pass("custom", scope, receive, send)
 
     async def root(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`ANY /{path}` with an account token: the same, at the origin's root; what is nobody's path is 404."""
@@ -135,8 +139,9 @@ class RawDoors:
     async def _pass(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         call = await self._admitted(door, scope)
         try:
-            body = await upload_of(scope, receive)
-            headers = self._outbound.headers(scope["headers"], keep_length=not isinstance(body, bytes))
+            given = scope["headers"]
+            body = await upload_of(scope, receive) if is_upload(given) else None
+            headers = self._outbound.headers(given, keep_length=not isinstance(body, bytes))
             with self._present(receive, body):
                 async with call.client.stream(call.method, call.judged.target, headers, body) as reply:
                     if reply.status == 401 or call.method not in _READING:
@@ -219,8 +224,14 @@ class RawDoors:
             await _send_whole(send, reply.status, headers, await reply.body())
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        async for chunk in reply.chunks():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        try:
+            async for chunk in reply.chunks():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except AdapterError:
+            # The head alone would let the server put an answer of its own in its place: so the body begins, and
+            # breaks off.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _answer_headers(
@@ -230,7 +241,8 @@ class RawDoors:
         if reply.status == 429:
             wait = self._provider.errors.wait(reply.fields)
             headers.append((b"retry-after", str(wait).encode()))
-        return headers + _rates(call.client)
+        headers += call.client.budget.raw_headers()
+        return headers
 
     def _list_headers(self, scope: Scope, body: Upload) -> list[tuple[str, str]]:
         """As for the other doors, but in the provider's own format and uncompressed: the body is to be read here."""
@@ -282,6 +294,23 @@ _ANY_FORMAT = frozenset({(b"accept", b"*/*"), (b"accept", b"application/json")})
 """What clients send by themselves; the provider refuses it, and `/proxy` means its own format then."""
 
 
+class Ahead:
+    """Plain ASGI, and no coroutine: a request for a raw door is at it at once."""
+
+    def __init__(self, doors: RawDoors, app: ASGIApp) -> None:
+        self._app = app
+        self._custom = doors.custom
+        self._proxy = doors.proxy
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        door = door_of(scope["raw_path"]) if scope["type"] == "http" else None
+        if door == "custom":
+            return self._custom(scope, receive, send)
+        if door == "proxy":
+            return self._proxy(scope, receive, send)
+        return self._app(scope, receive, send)
+
+
 class _DoorRoute(BaseRoute):
     """Matches by the path as it came over the wire."""
 
@@ -295,10 +324,6 @@ class _DoorRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-def _rates(client: BoundClient) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in client.budget.headers()]
 
 
 def _with_rates(error: AdapterError, client: BoundClient) -> AdapterError:

@@ -1,6 +1,6 @@
 """Request bodies for the raw doors: whole while they are small, so that they can be sent twice; streamed beyond."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from starlette.types import Receive, Scope
 
@@ -10,6 +10,12 @@ _WHOLE = 1024 * 1024
 """Bytes. Larger bodies, and those of unknown length, are handed on as they arrive."""
 
 Upload = bytes | AsyncIterator[bytes] | None
+
+
+def is_upload(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the request may have a body."""
+    fields = dict(headers)
+    return b"content-length" in fields or b"transfer-encoding" in fields
 
 
 async def upload_of(scope: Scope, receive: Receive) -> Upload:

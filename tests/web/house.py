@@ -95,7 +95,7 @@ class House:
         rest = [*routes, *health.routes(checks={}, metrics=self.metrics)]
         router = Router([*self.doors.routes, *rest], default=self.doors.root, redirect_slashes=False)
         self.app: ASGIApp = edged(
-            router,
+            self.doors.ahead_of(router),
             tokens=Tokens(),
             metrics=self.metrics,
             remote_ids=PROVIDER.errors.id_of,
