@@ -103,6 +103,9 @@ class _Door:
                 return self._over_tls(request)
             try:
                 return await handler(request)
+            except LinkInvalid as error:
+                # A form that was sent twice: the page itself knows whether it was this very visit that succeeded.
+                return self._onward("") if request.method == "POST" else self._problem(request, error)
             except AdapterError as error:
                 return self._problem(request, error)
             except Exception:  # noqa: BLE001  # as at the edge, which would answer in JSON

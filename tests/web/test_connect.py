@@ -14,6 +14,7 @@ from markupsafe import escape
 from adapter.accounts.links import LinkRequest
 from adapter.app import House, _edge, open_house
 from adapter.config import Settings
+from adapter.models import Secret
 from adapter.sandbox import RunningSandbox
 from adapter.sandbox.seed import SeedOptions
 from adapter.web.connect_pages import PATH
@@ -234,6 +235,29 @@ async def test_the_end_is_not_to_be_had_by_its_address(door: Door) -> None:
     answer = await door.client.get(f"{PATH}/done", params={"problem": "cancelled"})
 
     assert (answer.status_code, answer.headers["location"]) == (303, PATH)
+
+
+async def test_a_form_that_is_sent_twice_leads_to_how_it_ended(door: Door, heroku: RunningSandbox) -> None:
+    form = {"csrf": await door.arrive(), "api_key": heroku.token(["global"])}
+
+    first, second = [await door.client.post(f"{PATH}/api-key", data=form) for _ in range(2)]
+
+    assert first.headers["location"] == f"{PATH}/done"
+    assert (second.status_code, second.headers["location"]) == (303, PATH)
+    assert (await door.client.get(PATH)).headers["location"] == f"{PATH}/done"
+
+
+async def test_a_form_for_a_link_that_another_has_used_says_so(door: Door, heroku: RunningSandbox) -> None:
+    token = await door.link()
+    await door.client.get(PATH, params={"link_token": token})
+    (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', (await door.client.get(PATH)).text))
+    other, _ = await door.house.connecting.arrive(token)
+    await door.house.connecting.connect_api_key(other.reveal(), Secret(heroku.token(["global"])))
+
+    answer = await door.client.post(f"{PATH}/oauth", data={"csrf": csrf}, follow_redirects=True)
+
+    assert answer.status_code == 410
+    assert "This link was used already" in answer.text
 
 
 async def test_cancelling_ends_the_visit_and_not_the_link(door: Door) -> None:
