@@ -69,9 +69,11 @@ class StoredCredential:
         async with self._reading:  # when it lapses under load, it is read once
             if self._held is not None and self._timer() < self._held_until:
                 return self._held
-            kept = await self._open_to_use()
+            await self._refuse_blocked()
+            _, kept = await self._read()
             if self._refreshing is not None and kept.refresh_token is not None and self._is_due(kept):
                 kept = await self._freshened(self._refreshing, kept)
+                await self._refuse_blocked()  # by now: the provider may have taken its time
             return self._hold(kept)
 
     async def renew(self, rejected: Secret) -> Secret | None:
@@ -79,12 +81,14 @@ class StoredCredential:
 
         NeedsReauth where the provider refuses to refresh it, and the account is marked so. UpstreamFailure,
         RemoteRateLimited or StorageUnavailable where it could not be asked: then nothing is known of the account.
+        AccountBlocked where it was blocked meanwhile.
         """
         _, kept = await self._read()
         if kept.access_token == rejected:
             if self._refreshing is None or kept.refresh_token is None:
                 return None
             kept = await self._refreshing.fresh(self._id, lambda found: found.access_token == rejected)
+            await self._refuse_blocked()
         return self._hold(kept)
 
     async def rejected(self, token: Secret) -> None:
@@ -110,12 +114,11 @@ class StoredCredential:
         await self._store.update(self._id, last_forbidden_error=note)
         self._on_change(self._id)
 
-    async def _open_to_use(self) -> Credential:
-        # Whoever was let in before the account was blocked, like a gather under way, ends here.
+    async def _refuse_blocked(self) -> None:
+        """Whoever was let in before the account was blocked, like a gather under way, ends here."""
         account = await self._store.get(self._id)
         if account is not None and account.is_blocked:
             raise AccountBlocked
-        return (await self._read())[1]
 
     async def _read(self) -> tuple[bytes, Credential]:
         sealed = await self._store.credential(self._id)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from adapter.accounts.credentials import seal
 from adapter.accounts.refreshing import COOL_DOWN, JITTER, MARGIN, margin, spread
 from adapter.errors import (
+    AccountBlocked,
     AccountSuspended,
     AdapterError,
     NeedsReauth,
@@ -176,6 +177,23 @@ async def test_who_has_a_living_token_does_not_wait_for_a_slow_refresh(
     process.seconds += 5
     assert await process.source.token() == Secret("fake-access-1")
     assert len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("met", [False, True])
+async def test_a_block_during_a_slow_refresh_lets_nobody_through(
+    process: Process, endpoint: TokenEndpoint, met: bool
+) -> None:
+    await process.put(a_credential(left=3600 if met else LAPSED))
+    endpoint.gate.clear()
+    caller = asyncio.create_task(process.source.renew(Secret("fake-access-0")) if met else process.source.token())
+    await endpoint.arrived.acquire()
+
+    await process.store.update("a", is_blocked=True)
+    endpoint.gate.set()
+
+    with pytest.raises(AccountBlocked):
+        await caller
+    assert (await process.stored()).access_token == Secret("fake-access-1")
 
 
 # --- what goes wrong
