@@ -41,7 +41,7 @@ class Tokens:
         self._accounts = accounts
         self._chores = chores
         self._now = now
-        self._known: ShortCache[TokenInfo] = ShortCache(_CACHED)
+        self._known: ShortCache[tuple[TokenInfo, Caller]] = ShortCache(_CACHED)
 
     async def create_api(self, *, tenant_id: str | None = None, name: str | None = None) -> tuple[TokenInfo, Secret]:
         """A token that may do everything, or everything within one tenant; the Secret is not to be had again."""
@@ -82,10 +82,12 @@ class Tokens:
         if not _FORM.fullmatch(plaintext):
             return None
         digest = _digest(plaintext)
-        info = await self._known.get(digest, lambda: self._read(digest))
-        if info is None or info.revoked_at is not None or (info.expires_at and info.expires_at <= self._now()):
+        known = await self._known.get(digest, lambda: self._read(digest))
+        if known is None:
             return None
-        return _caller(info)
+        info, caller = known
+        dead = info.revoked_at is not None or (info.expires_at and info.expires_at <= self._now())
+        return None if dead else caller
 
     async def list_api(self, *, after: str = "", limit: int = 1000) -> list[TokenInfo]:
         """The API tokens of the deployment, by id."""
@@ -105,7 +107,7 @@ class Tokens:
             raise NotFound("No token has this id.")
         at = self._now()
         await self._store.revoke(token_id, at)
-        self._known.drop(lambda known: known.id == token_id)
+        self._known.drop(lambda known: known[0].id == token_id)
         return await self._store.get(token_id) or info
 
     async def revoke_account(self, account_id: str, by: Caller | None = None, *, token_id: str | None = None) -> int:
@@ -118,7 +120,7 @@ class Tokens:
             if info is None or info.account_id != account_id:
                 raise NotFound("The account has no token with this id.")
             count = int(await self._store.revoke(token_id, self._now()))
-        self._known.drop(lambda known: known.account_id == account_id)
+        self._known.drop(lambda known: known[0].account_id == account_id)
         return count
 
     async def _of_api_caller(self, account_id: str, by: Caller | None) -> str:
@@ -131,12 +133,14 @@ class Tokens:
         await self._store.add(info, _digest(plaintext), created_by=by.token_id if by else None)
         return Secret(plaintext)
 
-    async def _read(self, digest: bytes) -> TokenInfo | None:
+    async def _read(self, digest: bytes) -> tuple[TokenInfo, Caller] | None:
         info = await self._store.by_hash(digest)
+        if info is None:
+            return None
         now = self._now()
-        if info is not None and (info.last_used_at is None or info.last_used_at + _TOUCH_EVERY <= now):
+        if info.last_used_at is None or info.last_used_at + _TOUCH_EVERY <= now:
             self._chores.add("touch_token", self._store.touch([info.id], now))
-        return info
+        return info, _caller(info)
 
 
 def _digest(plaintext: str) -> bytes:
