@@ -64,7 +64,7 @@ CASES = [
         (False, False, 0),
         (True, True, 0),
         (False, True, 0),
-        (True, True, 1.5),
+        (True, True, 5),
     ]
 ]
 
