@@ -7,7 +7,7 @@ import msgspec
 
 from adapter.directory.writing.conditions import NOTHING, Wish, call_for, roles_there, same, seen_as, wanted
 from adapter.directory.writing.ground import Blocked, Ground, Spot
-from adapter.directory.writing.guards import Case, guarded
+from adapter.directory.writing.guards import Case, guarded, missing_scope
 from adapter.directory.writing.model import Ask, Holding, Obstacle, PlaceRef, Step
 from adapter.directory.writing.people import Whom, holding_of, known
 from adapter.mapping.compiled import false
@@ -34,7 +34,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 async def draft(ground: Ground, ask: Ask, whom: Whom, wish: Wish) -> Draft:
     """The change as it would be made now, from what the provider says now. Blocked where it can't be drafted."""
     spot = await ground.spot(wish.place)
-    mine = await ground.of(whom, spot)
+    try:
+        mine = await ground.of(whom, spot)
+    except Blocked as blocked:
+        raise _for_want_of_a_scope(ground, spot) or blocked from None
     implied = await _implied(ground, whom, wish, spot, mine) if wish.taken or wish.verb == "take" else []
     made = await drafted(ground, ask, whom, wish, spot, mine)
     return msgspec.structs.replace(made, obstacles=(*made.obstacles, *implied))
@@ -55,6 +58,15 @@ async def drafted(ground: Ground, ask: Ask, whom: Whom, wish: Wish, spot: Spot, 
     case = Case(ground=ground, ask=ask, whom=whom, spot=spot, call=call, before=before, after=after)
     obstacles = tuple(await guarded(case))
     return Draft(spot=spot, call=call, before=before, after=after, obstacles=obstacles, email=email)
+
+
+def _for_want_of_a_scope(ground: Ground, spot: Spot) -> Blocked | None:
+    """Where no call could be made there anyway, that is what to tell: what can't be read is a matter of it too."""
+    lacking = [missing_scope(ground, call, spot.ref) for call in spot.kind.calls]
+    if not all(lacking):
+        return None
+    (first,) = lacking[0]
+    return Blocked(first.guard, first.message, place=spot.ref, details=first.details)
 
 
 async def _seen(ground: Ground, spot: Spot, before: Holding, wish: Wish) -> Holding:

@@ -288,6 +288,16 @@ async def test_a_place_that_is_not_there_and_one_that_is_called_otherwise_are_re
         assert guards == ["not_found", "not_found", "place_mismatch", "not_found", "not_found"]
 
 
+async def test_a_missing_scope_is_told_where_not_even_the_place_can_be_read() -> None:
+    with sandbox() as heroku:
+        async with desk_at(heroku, scopes=("read",)) as desk:
+            plan = await Planner().plan(desk, ask("users.create", ADA, change(heroku, "give", "plain", "member")))
+
+        (refusal,) = plan.refusals
+        assert refusal.guard == "missing_scope"
+        assert refusal.details == {"scopes": ["global"], "held": ["read"]}
+
+
 async def test_a_missing_scope_is_found_before_the_first_call() -> None:
     with sandbox() as heroku:
         async with desk_at(heroku, scopes=("read",)) as desk:
@@ -300,12 +310,14 @@ async def test_a_missing_scope_is_found_before_the_first_call() -> None:
 
 async def test_lists_that_can_not_be_read_are_told_and_nothing_is_changed_unseen() -> None:
     with sandbox() as heroku:
-        async with desk_at(heroku, scopes=("read",)) as desk:
+        hidden = {"method": "GET", "path": "/teams/*/members"}
+        heroku.faults([{"kind": "status", "status": 403, "match": hidden}])
+        async with desk_at(heroku) as desk:
             plan = await Planner().plan(desk, ask("users.create", ADA, change(heroku, "give", "plain")))
 
         (refusal,) = plan.refusals
         assert refusal.guard == "unreadable"
-        assert refusal.details["missing"]["reason"] == "missing_scope"
+        assert refusal.details["missing"]["reason"] == "forbidden"
 
 
 async def test_an_id_and_an_address_of_two_people_are_refused() -> None:
