@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.accounts.chores import Chores
 from adapter.accounts.connecting import Connecting
-from adapter.accounts.links import allow_lists
+from adapter.accounts.links import allow_lists, origin_of
 from adapter.accounts.oauth import OAuthClient, oauth_client
 from adapter.accounts.service import Accounts
 from adapter.accounts.tokens import Tokens
@@ -260,7 +260,7 @@ def _edge(house: House) -> ASGIApp:
         tokens=house.tokens,
         metrics=metrics,
         remote_ids=house.provider.errors.id_of,
-        own_origins=[limits.public_url.rstrip("/")] if limits.public_url else (),
+        own_origins=[origin] if (origin := origin_of(limits.public_url)) else (),
         max_body=limits.max_body_bytes,
         max_query=limits.max_query_bytes,
         max_headers=limits.max_header_bytes,
