@@ -2,40 +2,43 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
-from tests.bench import gathering, pages, raw, servers
+from adapter import logs
+from tests.bench import gathering, offboarding, pages, raw, servers, starting
 
-PARTS = {"raw": raw, "pages": pages, "gather": gathering}
-_UNITS = (" requests a second", " of processor time a request")
+PARTS = {"raw": raw, "pages": pages, "gather": gathering, "offboard": offboarding, "start": starting}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=PARTS, help="only this part")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=float, default=1, help="of each load, 1 or more")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     asked = parser.parse_args()
-    if asked.part != "gather" and (lacking := servers.missing_tools()):
-        sys.stderr.write(f"Missing: {', '.join(lacking)}. On Debian: apt-get install nginx-light wrk\n")
-        return 2
-    parts = {name: part for name, part in PARTS.items() if asked.part in {None, name}}
-    figures = {name: part.measure(asked.rounds, asked.seconds) for name, part in parts.items()}
+    logs.configure("error", "console")
+    names = [name for name in PARTS if asked.part in {None, name}]
+    lacking = {name: lacks for name in names if (lacks := servers.missing_tools(PARTS[name].NEEDS))}
+    for name, tools in lacking.items():
+        sys.stderr.write(
+            f"Without {name}, for want of {', '.join(tools)}. On Debian: apt-get install nginx-light wrk\n"
+        )
+    figures = {name: PARTS[name].measure(asked.rounds, asked.seconds) for name in names if name not in lacking}
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n" if asked.json else _readable(figures))
-    return 0
+    return 0 if figures else 2
 
 
-def _readable(figures: dict[str, dict[str, float]]) -> str:
+def _readable(figures: Mapping[str, Mapping[str, float]]) -> str:
     lines: list[str] = []
     for name, found in figures.items():
-        part = PARTS[name]
-        lines.append(f"{name} ({part.WHAT})")
+        lines.append(f"{name} ({PARTS[name].WHAT})")
         for figure, value in found.items():
-            aim = part.AIMS.get(figure)
-            shown = f"{value:>10.2f}" if "/" in figure or not part.RATES else f"{value:>10.0f}{_UNITS[' µs' in figure]}"
-            lines.append(f"  {figure:<40}{shown}" + (f"   aim: {aim}" if aim else ""))
+            aim = PARTS[name].AIMS.get(figure)
+            shown = f"{value:>10.2f}" if value < 100 else f"{value:>10.0f}"
+            lines.append(f"  {figure:<62}{shown}" + (f"   aim: {aim}" if aim else ""))
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,6 @@ from adapter.upstream.provider import Timeouts
 from adapter.upstream.transport import pool
 
 UPSTREAM = "BENCH_UPSTREAM"
-BODY_FILE = "BENCH_BODY_FILE"
 
 
 def ours() -> ASGIApp:
@@ -42,16 +41,3 @@ class _Bare:
         back = [(name.encode(), value.encode()) for name, value in response.headers.items() if name != "connection"]
         await send({"type": "http.response.start", "status": response.status, "headers": back})
         await send({"type": "http.response.body", "body": (await response.bytes()).to_bytes(), "more_body": False})
-
-
-def fixed() -> ASGIApp:
-    """A route that returns the same bytes each time, and does nothing else."""
-    body = Path(os.environ[BODY_FILE]).read_bytes()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  # it takes no body
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    return answer

@@ -27,7 +27,7 @@ AIMS = {
     "large, peak MB": "at most 400",
     "small, sequential/ours, requests": "at least 2",
 }
-RATES = False
+NEEDS = ()
 LATENCY_MS = 50
 WORKERS = 32
 SMALL = SeedOptions(teams=25, members=1000, apps=150, enterprise_accounts=3, spaces=4)
@@ -53,7 +53,8 @@ def measure(rounds: int, _seconds: float) -> dict[str, float]:
         "large, cpu s": large["cpu"],
         "large, wall/bound": large["wall"] / bound,
         "large, peak MB": large["peak_mb"],
-        "large, then a page of 100, requests": large["page_requests"],
+        "large, warm, a page of 100, requests": large["page_requests"],
+        "large, warm, a page of 100, ms": large["page_wall"] * 1000,
     }
 
 
@@ -124,11 +125,14 @@ async def _gather(api_key: str) -> dict[str, float]:
         await house.directory.list_records(account.id, client, users, query)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         gathered = _count(settings.heroku_api_url)
+        rewarmed = time.perf_counter()
         await house.directory.list_records(account.id, client, users, query)
+        rewarmed = time.perf_counter() - rewarmed
         return {
             "wall": wall,
             "cpu": cpu,
             "requests": gathered - begun,
+            "page_wall": rewarmed,
             "page_requests": _count(settings.heroku_api_url) - gathered,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
