@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from unittest.mock import patch
 
 from adapter.app import open_house
 from adapter.config import load
@@ -101,7 +102,8 @@ def _targets(*, tls: bool) -> Iterator[dict[str, Target]]:
             UPSTREAM: provider.url,
             **({"SSL_CERT_FILE": str(provider.authority)} if provider.authority else {}),
         }
-        bearer = f"Authorization: Bearer {asyncio.run(_prepare(environ))}"
+        stack.enter_context(patch.dict(os.environ, environ))
+        bearer = f"Authorization: Bearer {asyncio.run(_prepare())}"
         targets = {
             "ours": Target(stack.enter_context(servers.granian("apps:ours", environ)), "/custom", (bearer,)),
             "bare": Target(stack.enter_context(servers.granian("apps:bare", environ)), "", (bearer,)),
@@ -114,9 +116,9 @@ def _targets(*, tls: bool) -> Iterator[dict[str, Target]]:
         yield targets
 
 
-async def _prepare(environ: dict[str, str]) -> str:
+async def _prepare() -> str:
     """A connected account and its token, as `adapter serve` will find them."""
-    async with open_house(load({**os.environ, **environ})) as house:
+    async with open_house(load()) as house:
         account = await house.accounts.connect_api_key(tenant_id="bench", api_key=Secret("HRKU-not-a-real-key"))
         scopes = sorted(set(Scope) - {Scope.RAW_SECRETS})
         _, secret = await house.tokens.create_account(account.id, scopes=scopes, expires_in=86400)
