@@ -61,6 +61,38 @@ async def test_patience_ends_with_word_of_when_to_come_again() -> None:
     assert caught.value.headers == {"retry-after": "1"}
 
 
+async def test_each_waits_as_long_as_any_other_whoever_was_served_or_went_before() -> None:
+    shared = lane(slots=1, patience=0.2)
+    await shared.acquire()
+    served, gone, crowded = [asyncio.create_task(shared.acquire()) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    late = asyncio.create_task(shared.acquire())
+    shared.release()
+    gone.cancel()
+    await asyncio.wait({crowded})
+
+    assert (served.done(), gone.cancelled(), late.done()) == (True, True, False)
+    assert isinstance(crowded.exception(), Unavailable)
+    with pytest.raises(Unavailable):
+        await late
+    shared.release()
+    assert shared.take()
+    assert not shared.take()
+
+
+async def test_who_is_cancelled_as_patience_ends_gives_back_no_slot_that_was_not_had() -> None:
+    shared = lane(slots=1, patience=0.01)
+    await shared.acquire()
+    waiting = asyncio.create_task(shared.acquire())
+    await asyncio.sleep(0)
+    shared._patient[0][1].set_exception(Unavailable())
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    assert waiting.cancelled()
+    assert not shared.take()
+
+
 async def test_a_cancelled_wait_takes_no_slot_with_it() -> None:
     shared = lane(slots=8, patience=5)
     slots = [shared.background() for _ in range(8)]
