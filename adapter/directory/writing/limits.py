@@ -9,6 +9,8 @@ import msgspec
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Times are in seconds."""
 
+    planning: float = 45.0
+    """How long a plan may take to be drawn, before anything is kept of it."""
     at_once: int = 8
     """Places that one operation writes to at the same time."""
     lease: float = 30.0

@@ -1,5 +1,6 @@
 """Write-back, for every door: planned, guarded, written down, carried out, and never lied about."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,6 +25,7 @@ from adapter.errors import (
     OperationNotFound,
     PreconditionFailed,
     StorageUnavailable,
+    UpstreamTimeout,
 )
 from adapter.models import Caller
 from adapter.storage.dbclock import In
@@ -87,7 +89,7 @@ class Writes:
 
     async def plan(self, account_id: str, client: Client, caller: Caller | None, ask: Ask) -> Plan:  # noqa: ARG002  # doors ask for a plan as they ask for the write
         """What would be done, with what stands in its way; nothing is kept of it."""
-        plan = await (await self._work(account_id, client)).plan(ask)
+        plan = await self._planned(await self._work(account_id, client), ask)
         self._plans[account_id, plan.etag] = plan
         return plan
 
@@ -140,7 +142,7 @@ class Writes:
     ) -> Begun:
         began = time.monotonic()
         work = await self._work(account_id, client)
-        plan = await work.plan(ask)
+        plan = await self._planned(work, ask)
         self._check_match(account_id, work, plan, if_match)
         if plan.refusals:
             raise refused(plan.refusals)
@@ -154,6 +156,15 @@ class Writes:
         if begun.id == new.id:
             await self._hands.carry_out(new.id, work)
         return begun
+
+    async def _planned(self, work: Work, ask: Ask) -> Plan:
+        try:
+            async with asyncio.timeout(self._limits.planning):
+                return await work.plan(ask)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                "What this write needs to know could not be read in time, so nothing was sent; ask again."
+            ) from None
 
     def _check_match(self, account_id: str, work: Work, plan: Plan, if_match: str | None) -> None:
         if if_match in {None, "*", plan.etag}:

@@ -19,6 +19,7 @@ from adapter.errors import (
     PreconditionFailed,
     RemoteError,
     RemovalUnderWay,
+    UpstreamTimeout,
 )
 from adapter.models import Caller
 from adapter.storage.accounts import AccountStore
@@ -81,6 +82,22 @@ async def counted(writes: Writes, count: int) -> None:
 
 
 # --- plans and guards
+
+
+async def test_a_plan_that_can_not_be_drawn_in_time_leaves_nothing_behind(database: Database, office: Office) -> None:
+    await add_account(database)
+    writes = writes_of(database, office, limits=msgspec.structs.replace(LIMITS, planning=0.05))
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    office.on_plan = forever
+    for ask in (writes.plan, writes.write):
+        with pytest.raises(UpstreamTimeout, match="nothing was sent"):
+            await ask(ACCOUNT, CLIENT, CALLER, grant("a"))
+
+    assert (office.requests(), await writes.operations(None)) == ([], [])
+    await writes.close()
 
 
 async def test_a_guard_refuses_before_anything_is_kept_or_sent(writes: Writes, office: Office) -> None:
