@@ -68,7 +68,7 @@ def _rounds(
             load = servers.load(target.served.port, target.prefix + path, seconds, target.headers, connections)
             spent = target.served.cpu() - before
             if number:  # the first is to warm up
-                found[name].append(Found(load, spent / (load.rate * max(1, round(seconds))) * 1e6))
+                found[name].append(Found(load, spent / max(1.0, load.rate * round(seconds)) * 1e6))
     return found
 
 
@@ -77,7 +77,7 @@ def _compared(case: str, found: Mapping[str, list[Found]]) -> dict[str, float]:
     half = {name: median(one.load.half for one in runs) for name, runs in found.items()}
     cost = {name: median(one.cost for one in runs) for name, runs in found.items()}
     figures: dict[str, float] = {}
-    others = [name for name in found if name != "ours"]
+    others = [name for name in found if name != "ours" and rate[name]]  # some get nothing done under much load
     if case == _MAIN:
         figures |= {f"{case}: {name}, requests a second": value for name, value in rate.items()}
         figures |= {f"{case}: {name}, µs of processor time": value for name, value in cost.items()}
