@@ -17,8 +17,8 @@ from tests.directory.writing.test_verifying import BOB, forty
 
 LATENCY_MS = 50
 WHAT = f"off-boarding from 40 places at {LATENCY_MS} ms of latency: planned, journalled, carried out and read back"
-NEEDS = ()
-AIMS = {"one after the other/ours": "at least 1"}
+NEEDS: tuple[str, ...] = ()
+AIMS: dict[str, str] = {}
 _OPTIONS = Options(consistency_s=0, latency_ms=LATENCY_MS)
 _HEADERS = {"accept": "application/vnd.heroku+json; version=3"}
 
