@@ -120,7 +120,7 @@ def _defaults(settings: Settings, env: Mapping[str, str]) -> Settings:
     elif settings.database_url.startswith("sqlite:") and env.get("DYNO"):
         raise ConfigError("DATABASE_URL names SQLite, and files on a dyno don't last: use PostgreSQL.")
     if settings.public_url:
-        _check_public_url(settings.public_url)
+        _check_public_url(settings.public_url, settings.port)
     else:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         settings = msgspec.structs.replace(settings, public_url=f"http://{host}:{settings.port}")
@@ -132,11 +132,14 @@ def _defaults(settings: Settings, env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _check_public_url(url: str) -> None:
-    """ConfigError for an address that no browser could be sent to: links, cookies and the way back are made of it."""
+def _check_public_url(url: str, port: int) -> None:
+    """ConfigError for an address that no browser could be sent to: links, cookies and the way back are made of it.
+
+    Port 0 is nobody's but that of a server which takes any free one, as its workers hear from it.
+    """
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port != 0 or port == 0)
     except ValueError:
         usable = False
     if not usable or "@" in parts.netloc or any(sign in url for sign in "?# \t\n"):
