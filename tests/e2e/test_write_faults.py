@@ -13,6 +13,9 @@ from adapter.directory.writing.model import UNFINISHED
 from adapter.sandbox import World
 from tests.e2e.writing import CONTROLS, INVITES, OWNER, Door, new_database, opened
 
+# All writes are made once for all these tests, which takes a while: one worker does it.
+pytestmark = pytest.mark.xdist_group("write faults")
+
 TIMEOUT_S = 2.0
 AT_ONCE = 16
 PATIENCE_S = 60
