@@ -105,8 +105,8 @@ class Outbound:
         named = [name.lower().encode() for name in provider.never_forward]
         self._dropped = _HOP_BY_HOP | _OURS | {name for name in named if not name.endswith(b"*")}
         self._dropped_beginnings = _OURS_BEGIN + tuple(name[:-1] for name in named if name.endswith(b"*"))
-        named = [(name.lower(), value) for name, value in provider.headers.items()]
-        self._defaults = [(name.encode(), (name, value)) for name, value in named]
+        defaults = [(name.lower(), value) for name, value in provider.headers.items()]
+        self._defaults = [(name.encode(), (name, value)) for name, value in defaults]
         self._names = _Names(self._passed_on)
 
     def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[str, str]]:
