@@ -20,6 +20,7 @@ from adapter.config import Settings, load
 from adapter.declarations import bundled_dir
 from adapter.directory.cursors import Cursors
 from adapter.directory.keeping import DatabaseKeeper, KeeperMaker
+from adapter.directory.purse import SHARERS
 from adapter.directory.service import Directory, OverrideOf
 from adapter.directory.writing.atdesk import Desks
 from adapter.directory.writing.service import Writes
@@ -126,8 +127,9 @@ async def open_house(settings: Settings, *, migrate: bool = True) -> AsyncIterat
         cursors = Cursors(vault.derive("cursors"))
         claims = claims_for(database)
         stack.push_async_callback(claims.close)
-        keeper = _keeper(UnitStore(database), claims, shared=database.dialect == "postgresql")
-        directory = _directory(settings, model, provider, cursors, keeper, _override_of(accounts))
+        shared = database.dialect == "postgresql"
+        keeper = _keeper(UnitStore(database), claims, shared=shared)
+        directory = _directory(settings, model, provider, cursors, keeper, _override_of(accounts), shared=shared)
         stack.push_async_callback(directory.close)
         desks = Desks(accounts, directory, max_age=settings.directory_max_age, refill=60.0 / provider.budget.per_minute)
         writes = Writes(OperationStore(database), PlaceLocks(database), desks, tenant_of=desks.tenant_of)
@@ -165,6 +167,8 @@ def _directory(
     cursors: Cursors,
     keeper: KeeperMaker,
     override: OverrideOf,
+    *,
+    shared: bool,
 ) -> Directory:
     return Directory(
         model,
@@ -173,6 +177,7 @@ def _directory(
         wait=settings.directory_wait,
         reserve=settings.directory_reserve,
         refill=60.0 / provider.budget.per_minute,
+        sharers=SHARERS if shared else 1,
         keeper=keeper,
         override=override,
     )

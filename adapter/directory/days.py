@@ -67,7 +67,7 @@ class Days:
     def at_hand(self, key: Key, max_age: float) -> DayList | None:
         """The list, or its place's refusal, where nothing needs to be asked for it."""
         for kept in (self._kept.get(key), self._closed.get(key[:2])):
-            if kept and ((kept.is_final and kept.error is None) or self._clock() - kept.fetched_at <= max_age):
+            if kept and ((kept.is_final and kept.error is None) or 0 <= self._clock() - kept.fetched_at <= max_age):
                 return kept
         return None
 

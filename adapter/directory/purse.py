@@ -14,6 +14,9 @@ from adapter.errors import BudgetReserved
 _WINDOW = 128
 """Requests that are under way at most: more than a provider is asked at a time, and few enough that what others spend
 meanwhile is seen before the rest goes."""
+SHARERS = 4
+"""Processes that are expected to spend from one budget, where several may: each for itself, and seen by the others in
+what answers tell."""
 _JUMP = 100
 """A budget seen this much higher than thought was filled meanwhile; less is not worth telling from the refill."""
 
@@ -30,12 +33,14 @@ class Purse:
         *,
         reserve: int,
         refill: float,
-        clock: Callable[[], float] = time.time,
+        sharers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refill` is the time in seconds in which one request flows back."""
+        """`refill` is the time in seconds in which one request flows back; `sharers` processes may spend at a time."""
         self._remaining = remaining
         self._reserve = reserve
         self._refill = refill
+        self._sharers = sharers
         self._clock = clock
         self._under_way = 0
         self._lowest: float | None = None
@@ -48,6 +53,9 @@ class Purse:
         self._told = False
         """Whether a fetch has come back, after which nothing more is to be found out."""
         self._closed_until = 0.0
+        self._refused = False
+        """Whether nothing has been sent since the provider refused; one fetch then finds out whether it is over."""
+        self._finding_out = False
 
     async def admit(self, priority: float, cost: int = 1) -> int:
         """Return when a fetch of `cost` requests may go; BudgetReserved where that would go below the reserve.
@@ -75,6 +83,7 @@ class Purse:
         """
         self._under_way = max(0, self._under_way - cost)
         self._told = True
+        self._finding_out = False
         seen, known = self._remaining(), self._estimate()
         filled = known is not None and seen is not None and seen > known + _JUMP and turn > self._lowest_turn
         if seen is not None and (known is None or seen < known or filled):
@@ -85,6 +94,7 @@ class Purse:
     def back_off(self, seconds: float) -> None:
         """The provider refused for want of budget: nobody asks again before this is over."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
+        self._refused = True
         self._note(0)
 
     def _note(self, left: float) -> None:
@@ -113,8 +123,19 @@ class Purse:
         return self._lowest + (self._clock() - self._lowest_at) / self._refill
 
     def _has_room(self) -> bool:
-        unknown = not self._told and self.affordable() is None
-        return self._under_way < (1 if unknown else _WINDOW)
+        """Of what is left, our share alone is on its way at a time: what others take of it is seen before it runs out."""
+        affordable = self.affordable()
+        if affordable is None and not self._told:
+            return not self._under_way
+        share = max(1, (affordable + self._under_way) // self._sharers) if affordable else _WINDOW
+        return self._under_way < min(share, _WINDOW) and not self._finding_out
+
+    def _may_find_out(self) -> bool:
+        """Once after a refusal, when its time is over: the budget may have been filled, or the refusal not meant us."""
+        over = self._refused and self._clock() >= self._closed_until
+        if over:
+            self._refused, self._finding_out = False, True
+        return over
 
     def _drain_soon(self) -> None:
         """Not at once: others are about to ask in the same tick, and may matter more."""
@@ -130,6 +151,6 @@ class Purse:
             if future.done():
                 continue
             affordable = self.affordable()
-            admitted = affordable is None or affordable >= cost
+            admitted = affordable is None or affordable >= cost or self._may_find_out()
             self._under_way += cost if admitted else 0
             future.set_result(next(self._turns) if admitted else None)

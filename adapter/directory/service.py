@@ -19,7 +19,7 @@ from adapter.directory.query import Query
 from adapter.directory.settling import AGE, Settling, settling_after
 from adapter.directory.status import Status, status_of
 from adapter.directory.touch import touched_by
-from adapter.directory.units import AccountUnits, Client, Missing, fetch
+from adapter.directory.units import SKEW, AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
 from adapter.errors import AdapterError, BadRequest, DirectoryGathering, InvalidParameter, NotFound
 from adapter.mapping import engine
@@ -68,11 +68,14 @@ class Directory:
         wait: float = 20.0,
         reserve: int = 500,
         refill: float = 0.8,
+        sharers: int = 1,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
         keeper: KeeperMaker | None = None,
         override: OverrideOf | None = None,
     ) -> None:
-        """`max_age`, `wait` and `refill` (the time in which one upstream request flows back) are in seconds.
+        """`max_age`, `wait` and `refill` (the time in which one upstream request flows back) are in seconds; `sharers`
+        processes may spend an account's requests at a time.
 
         `override` tells an account's own expressions, where it has any.
         """
@@ -82,7 +85,9 @@ class Directory:
         self._wait = wait
         self._reserve = reserve
         self._refill = refill
+        self._sharers = sharers
         self._clock = clock
+        self._timer = timer
         self._keeper: KeeperMaker = keeper or (lambda _: Forgetful())
         self._override = override
         self._overrides = Overrides(model)
@@ -374,7 +379,11 @@ class Directory:
         purse = self._purses.get(client.account_key)
         if purse is None:
             purse = Purse(
-                lambda: client.budget.remaining, reserve=self._reserve, refill=self._refill, clock=self._clock
+                lambda: client.budget.remaining,
+                reserve=self._reserve,
+                refill=self._refill,
+                sharers=self._sharers,
+                clock=self._timer,
             )
             self._purses[client.account_key] = purse
         return purse
@@ -388,7 +397,8 @@ class Directory:
             return None
         generation, made_at, view = kept
         current = generation == units.generation and view.collection.resource is resource
-        return view if current and units.now() < made_at + self._good_for(view, max_age) else None
+        # What is older than no time at all was made before the clock was set back.
+        return view if current and -SKEW <= units.now() - made_at < self._good_for(view, max_age) else None
 
     def _good_for(self, view: View, max_age: float) -> float:
         """How long a view may be answered from; one that lacks something for want of budget is looked at again soon."""

@@ -29,6 +29,10 @@ from adapter.mapping.model import Unit
 
 _PATIENCE = 1.0
 """Seconds between two looks at a unit that another process is fetching, if no news comes before."""
+SKEW = 10.0
+"""Seconds by which another machine's clock may be ahead. What was read later than that from now was read before this
+clock was set back: nobody knows how old it is.
+"""
 
 
 class UpstreamList(Protocol):
@@ -150,7 +154,7 @@ class AccountUnits:
     def _adopt(self, state: State) -> State:
         """Another process's reading, where it is no older than ours."""
         mine = self.states.get(state.path)
-        if mine is not None and mine.fetched_at > state.fetched_at:
+        if mine is not None and mine.fetched_at > state.fetched_at and not self._ahead(mine):
             mine.stale = mine.stale or state.stale
             return mine
         state.succeed(mine)
@@ -186,7 +190,11 @@ class AccountUnits:
 
     def _fresh(self, state: State, max_age: float) -> bool:
         settles = state.fetched_at < self.settling.until(state.path)
-        return not state.stale and self.now() - state.fetched_at <= (min(max_age, AGE) if settles else max_age)
+        young = self.now() - state.fetched_at <= (min(max_age, AGE) if settles else max_age)
+        return young and not state.stale and not self._ahead(state)
+
+    def _ahead(self, state: State) -> bool:
+        return state.fetched_at > self.now() + SKEW
 
     def _take_off(self, unit: Unit, path: str, client: Client, max_age: float) -> "_Flight":
         flight = _Flight(self.generation, asyncio.create_task(self._fetch(unit, path, client, max_age)))
@@ -281,7 +289,7 @@ class AccountUnits:
         take from what the purse keeps back. A list that reads the same costs the provider next to nothing.
         """
         older = self.states.get(path)
-        if older is not None and not older.stale and older.fetched_at >= since:
+        if older is not None and not older.stale and since <= older.fetched_at <= self.now():
             return older
         generation = self.generation
         state = await self._ask(unit, path, client, older)

@@ -9,11 +9,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapter.storage.database import Database
+from adapter.storage.dbclock import database_now
 from adapter.storage.tables import ACCOUNTS, DIRECTORIES, UNITS, fields_of
 
 _BATCH = 200
 _LONGEST_PATH = 1024
 """Characters; what is longer is never kept, for it would not fit the column of all engines."""
+
+_SKEW = 60.0
+"""Seconds by which a process's clock may be ahead of the database's."""
 
 
 class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +159,9 @@ class UnitStore:
         return insert.on_conflict_do_update(
             index_elements=[UNITS.c.account_id, UNITS.c.path],
             set_=given,
-            where=insert.excluded.fetched_at >= UNITS.c.fetched_at,
+            # What claims to have been read later than now was read before a clock was set back.
+            where=(insert.excluded.fetched_at >= UNITS.c.fetched_at)
+            | (UNITS.c.fetched_at > database_now(self._database.dialect) + _SKEW),
         )
 
     def _insert(self, table: sa.Table) -> Any:

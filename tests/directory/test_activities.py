@@ -87,7 +87,7 @@ async def directory(clock: Clock) -> AsyncIterator[Directory]:
 
 
 def new_directory(clock: Clock, **more: Any) -> Directory:
-    return Directory(SHIPPED, Cursors([b"k" * 32]), clock=clock, **more)
+    return Directory(SHIPPED, Cursors([b"k" * 32]), clock=clock, timer=clock, **more)
 
 
 async def ask(directory: Directory, heroku: Heroku, query: str = "", *, max_age: float | None = None) -> Answer:

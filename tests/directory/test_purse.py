@@ -29,8 +29,8 @@ class Bucket:
         self.lowest = min(self.lowest, self.left)
         return self.left
 
-    def purse(self, reserve: int = 500) -> Purse:
-        return Purse(lambda: self.told, reserve=reserve, refill=REFILL, clock=self.clock)
+    def purse(self, reserve: int = 500, sharers: int = 1) -> Purse:
+        return Purse(lambda: self.told, reserve=reserve, refill=REFILL, sharers=sharers, clock=self.clock)
 
 
 @pytest.fixture
@@ -167,7 +167,47 @@ async def test_after_a_refusal_for_want_of_budget_nobody_asks_before_it_is_over(
     bucket.told = 4500
     assert await admitted(purse, 3) == []
     clock.tick(501 * REFILL)
+    purse.settle(await purse.admit(0.0))
     assert len(await admitted(purse, 3)) == 3
+
+
+async def test_once_a_refusal_is_over_one_request_finds_out_whether_the_budget_is_back(clock: Clock) -> None:
+    bucket = Bucket(4500, clock)
+    purse = bucket.purse()
+    turn = await purse.admit(0.0)
+    bucket.told = 0
+    purse.back_off(30)
+    purse.settle(turn)
+    clock.tick(30)
+
+    tries = [asyncio.create_task(purse.admit(0.0)) for _ in range(3)]
+    await ticks()
+    assert [task.done() for task in tries] == [True, False, False]
+    bucket.told = 4499
+    purse.settle(tries[0].result())
+    await ticks()
+
+    assert all(task.done() and not task.exception() for task in tries)
+
+
+async def test_a_budget_that_is_not_back_costs_one_request_to_find_out(clock: Clock) -> None:
+    bucket = Bucket(4500, clock)
+    purse = bucket.purse()
+    purse.back_off(30)
+    bucket.told = 0
+    clock.tick(30)
+
+    probe = await purse.admit(0.0)
+    purse.settle(probe)
+
+    assert await admitted(purse, 3) == []
+
+
+@pytest.mark.parametrize(("left", "at_once"), [(4500, 128), (900, 100), (520, 5), (502, 1), (500, 0)])
+async def test_of_what_several_processes_share_each_spends_its_part_at_a_time(
+    clock: Clock, left: int, at_once: int
+) -> None:
+    assert len(await admitted(Bucket(left, clock).purse(sharers=4), 500)) == at_once
 
 
 async def test_a_shorter_refusal_does_not_end_a_longer_one(clock: Clock) -> None:

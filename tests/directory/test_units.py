@@ -234,3 +234,26 @@ async def test_closing_ends_what_is_under_way() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+@pytest.mark.parametrize("seconds", [-3600, -30, 3600])
+async def test_a_clock_that_jumps_has_the_unit_read_again(seconds: float) -> None:
+    desk = Desk([])
+    first = await desk.read()
+
+    desk.clock.tick(seconds)
+    again = await desk.read()
+
+    assert again is not first
+    assert await desk.read() is again
+
+
+async def test_a_write_does_not_rest_on_what_was_read_before_the_clock_was_set_back() -> None:
+    desk = Desk([])
+    first = await desk.read()
+
+    desk.clock.tick(-5)
+    since = desk.units.now()
+
+    assert await desk.units.reread(TEAMS, "/teams", desk.provider, since) is not first
+    assert len(desk.provider.calls) == 2

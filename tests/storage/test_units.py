@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -323,3 +324,12 @@ async def test_an_account_that_is_removed_while_its_units_are_kept_stays_removed
 
         assert await rows(database) == (0, 0)
         await AccountStore(database).add(an_account(id=ME), b"sealed")
+
+
+async def test_what_was_read_before_a_clock_was_set_back_gives_way_to_what_was_read_since(store: UnitStore) -> None:
+    now = time.time()
+    await store.save(ME, 0, [unit("/teams", at=now + 3600, etag="old"), unit("/apps", at=now + 5, etag="ahead")])
+
+    await store.save(ME, 0, [unit("/teams", at=now, etag="new"), unit("/apps", at=now, etag="late")])
+
+    assert {row.path: row.etag for row in await store.load(ME)} == {"/teams": "new", "/apps": "ahead"}
