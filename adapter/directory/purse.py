@@ -123,7 +123,7 @@ class Purse:
         return self._lowest + (self._clock() - self._lowest_at) / self._refill
 
     def _has_room(self) -> bool:
-        """Of what is left, our share alone is on its way at a time: what others take of it is seen before it runs out."""
+        """Of what is left, our share alone is on its way at a time: what others take is seen before it runs out."""
         affordable = self.affordable()
         if affordable is None and not self._told:
             return not self._under_way
