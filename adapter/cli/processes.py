@@ -29,6 +29,15 @@ def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
     os._exit(1)
 
 
+def open_many_files() -> None:
+    """Let this process open as many files as it may be allowed: each connection is one, and the usual limit is low."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def exit_on_signals() -> None:
     """Have SIGTERM and SIGINT end this process in good order: every `with` and `finally` is gone through."""
 

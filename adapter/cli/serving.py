@@ -11,8 +11,8 @@ import structlog
 import typer
 
 from adapter.cli.console import examples
-from adapter.cli.processes import follow_parent, url_of, usable_port
-from adapter.errors import AdapterError, StartupError
+from adapter.cli.processes import follow_parent, open_many_files, url_of, usable_port
+from adapter.errors import AdapterError, ConfigError, StartupError
 
 if TYPE_CHECKING:  # they take a second to import, which --help need not wait for
     from starlette.types import ASGIApp
@@ -22,6 +22,10 @@ if TYPE_CHECKING:  # they take a second to import, which --help need not wait fo
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  # a dyno's router comes from outside
 # Heroku kills a dyno 30 s after asking it to stop.
 _STOP_SECONDS = 20
+_CONNECTIONS = 8192
+"""For each worker, idle ones included: granian lets no more in than its backlog, divided among the workers, and whoever
+comes after waits in silence until an idle one ends.
+"""
 _LOGS: Mapping[str, Any] = {
     "formatters": {},
     "handlers": {"ours": {"class": "adapter.cli.serving.IntoOurLogs"}},
@@ -78,9 +82,20 @@ def serve(
         log_format=log_format,
     )
     logs.configure(settings.log_level, settings.log_format)
+    refuse_to_share(settings, workers)
     settings = on_usable_port(settings, public_url)
     asyncio.run(preflight(settings))
     serve_until_stopped(settings, workers=workers)
+
+
+def refuse_to_share(settings: "Settings", workers: int) -> None:
+    """ConfigError for several processes on SQLite: what keeps them from doing things twice is PostgreSQL's."""
+    from adapter.storage import address
+
+    if workers > 1 and address.parse(settings.database_url).dialect == "sqlite":
+        raise ConfigError(
+            f"--workers {workers} needs PostgreSQL: SQLite serves one process. Set DATABASE_URL, or serve with one."
+        )
 
 
 def on_usable_port(settings: "Settings", public_url: str | None = None) -> "Settings":
@@ -126,6 +141,7 @@ def serve_until_stopped(settings: "Settings", *, workers: int = 1) -> None:
         address=settings.host,
         port=settings.port,
         workers=workers,
+        backpressure=_CONNECTIONS,
         http=HTTPModes.http1,
         websockets=False,
         workers_kill_timeout=_STOP_SECONDS,
@@ -149,6 +165,7 @@ def worker() -> "ASGIApp":
     from adapter.config import load
 
     follow_parent()
+    open_many_files()
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
     return create_app(settings)

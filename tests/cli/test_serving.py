@@ -46,8 +46,8 @@ def bad_mappings(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_it_serves_logs_json_and_stops_in_good_order(tmp_path: Path) -> None:
-    env = clean_environment(DATABASE_URL=f"sqlite:///{tmp_path / 'a.db'}", PORT="0", HOST="127.0.0.1")
+def test_it_serves_logs_json_and_stops_in_good_order(migrated: str) -> None:
+    env = clean_environment(DATABASE_URL=migrated, ADAPTER_SECRET_KEYS=KEY, PORT="0", HOST="127.0.0.1")
     with Running("serve", "--workers", "2", env=env) as server:
         assert server.process.stderr is not None
         lines: list[dict[str, Any]] = []
@@ -142,6 +142,13 @@ def test_a_setting_that_cant_be_used_is_named(
     said = refusal(terminal("serve", "--port", "0", **{name: value}))
 
     assert name in said
+    assert started == []
+
+
+def test_several_processes_on_sqlite_are_refused(terminal: Terminal, started: list[Settings], tmp_path: Path) -> None:
+    said = refusal(terminal("serve", "--port", "0", "--workers", "2", DATABASE_URL=f"sqlite:///{tmp_path / 'a.db'}"))
+
+    assert "PostgreSQL" in said
     assert started == []
 
 
