@@ -142,7 +142,7 @@ def serving(
     settings = Settings(
         database_url=database_url or f"sqlite:///{directory / 'adapter.db'}",
         adapter_secret_keys=keys,
-        heroku_api_url=sandbox.url,
+        heroku_api_url=changes.pop("heroku_api_url", sandbox.url),
         port=_free_port(),
         **changes,
     )

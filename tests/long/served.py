@@ -38,6 +38,11 @@ class Served:
                 assert time.monotonic() < over, "the adapter did not start"
                 time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL; returns once it is dead."""
         self._process.kill()
@@ -73,5 +78,6 @@ async def _until_killed(settings: Settings) -> None:
         http=HTTPModes.http1,
         websockets=False,
         log_enabled=False,
+        backpressure=8192,
     )
     await server.serve()

