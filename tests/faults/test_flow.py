@@ -1,0 +1,89 @@
+"""Backpressure and bulkheads: nobody's slowness is held in memory, or borne by others."""
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.cli.running import until
+from tests.faults.flow import MIB, connection, download, head, upload
+from tests.faults.line import Asked, hangs, only
+from tests.faults.trials import HEROKU, Trial, a_trial_apart
+from tests.long.served import Served
+
+SIZE = 64 * MIB
+HELD = 32 * MIB
+HANGING = 24
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial, Served]]:
+    with a_trial_apart(tmp_path_factory.mktemp("apart"), upstream_timeout=30.0) as (trial, served):
+        yield trial, served
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")
+@pytest.mark.parametrize("way", [download, upload])
+def test_whoever_is_slow_holds_no_memory(apart: tuple[Trial, Served], way: object) -> None:
+    assert callable(way)
+    trial, served = apart
+
+    assert way(trial, served.pid, SIZE) < HELD
+
+
+def test_an_account_that_hangs_slows_no_other(trial: Trial) -> None:
+    other_token = trial.sandbox.token(["global"], account="bob@example.com")
+    other = trial.connected.connect(other_token).json()["id"]
+    with (
+        trial.line.bad(only(hangs, token=trial.sandbox.owner_token)),
+        ThreadPoolExecutor(HANGING) as pool,
+        trial.connected.client() as http,
+    ):
+        before = len(trial.line.asked)
+        hanging = [pool.submit(trial.ask, "/custom/apps") for _ in range(HANGING)]
+        until(lambda: len(trial.line.asked) - before >= 8, "every slot of the account taken")
+        took = []
+        for _ in range(10):
+            began = time.monotonic()
+            answer = http.get("/custom/teams", params={"integrated_account_id": other}, headers=HEROKU)
+            took.append(time.monotonic() - began)
+            assert answer.status_code == 200
+
+        assert sorted(took)[5] < 0.25
+        assert {call.result().status_code for call in hanging} <= {503, 504}
+    assert trial.http.delete(f"/integrated-account/{other}").status_code == 200
+
+
+def test_a_caller_who_leaves_ends_the_answer_that_was_on_its_way(trial: Trial) -> None:
+    ended: list[str] = []
+
+    async def endless(asked: Asked) -> None:
+        await asked.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000000\r\n\r\nbegun")
+        await asked.gone()
+        ended.append(asked.path)
+
+    with trial.line.bad(only(endless, path="/apps/big")):
+        caller = connection(trial)
+        caller.sendall(head(trial, "GET"))
+        heard = b""
+        while b"begun" not in heard:
+            heard += caller.recv(1024)
+        caller.shutdown(socket.SHUT_RDWR)
+        caller.close()
+
+        # Sooner than by any timeout of the pool's, which is a second here.
+        until(lambda: bool(ended), "the end of the upstream request")
+
+
+def test_a_caller_who_leaves_does_not_end_a_write(trial: Trial) -> None:
+    trial.sandbox.faults([{"kind": "latency", "seconds": 0.5, "match": {"method": "POST", "path": "/teams/apps/*"}}])
+    with pytest.raises(httpx.ReadTimeout):
+        trial.grant("new-10", timeout=0.2)
+
+    until(lambda: trial.granted("new-10") == 1, "the write")
+    operation = trial.ask("/operations").json()["result"][0]["id"]
+    until(lambda: trial.ask(f"/operations/{operation}").json()["status"] == "succeeded", "its end")
