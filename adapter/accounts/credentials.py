@@ -10,7 +10,7 @@ import structlog
 from adapter.accounts.chores import Chores
 from adapter.accounts.refreshing import Refreshing, margin, seconds_left, spread
 from adapter.accounts.sealing import about, seal, unseal
-from adapter.errors import AccountBlocked, AdapterError, NeedsReauth, RemoteForbidden
+from adapter.errors import AccountBlocked, AccountNotFound, AdapterError, NeedsReauth, RemoteForbidden
 from adapter.models import Credential, ErrorNote, Secret
 from adapter.storage.accounts import AccountStore
 from adapter.storage.vault import Vault
@@ -60,7 +60,7 @@ class StoredCredential:
         self._noted_until = 0.0
 
     async def token(self) -> Secret:
-        """What to send; KeyLost where it can't be opened, NeedsReauth where there is none, AccountBlocked.
+        """What to send; KeyLost where it can't be opened, AccountBlocked, AccountNotFound once the account is removed.
 
         Where it has lapsed and can't be refreshed: whatever keeps the provider from answering, as `renew`.
         """
@@ -123,7 +123,8 @@ class StoredCredential:
     async def _read(self) -> tuple[bytes, Credential]:
         sealed = await self._store.credential(self._id)
         if sealed is None:
-            raise NeedsReauth
+            # It goes with its account, of which another process may have a memory that is some seconds old.
+            raise AccountNotFound
         return sealed, unseal(self._vault, self._id, sealed)
 
     async def _freshened(self, refreshing: Refreshing, kept: Credential) -> Credential:

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from adapter.accounts.chores import Chores
 from adapter.accounts.sealing import seal, unseal
 from adapter.errors import (
+    AccountNotFound,
     AdapterError,
     NeedsReauth,
     OAuthFailed,
@@ -199,7 +200,7 @@ class Refreshing:
 
     def _open(self, account_id: str, sealed: bytes | None) -> Credential:
         if sealed is None:
-            raise NeedsReauth
+            raise AccountNotFound  # the credential goes with its account
         return unseal(self._vault, account_id, sealed)
 
     def _cool_down(self, account_id: str, error: AdapterError) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapter.accounts.chores import Chores
 from adapter.accounts.credentials import StoredCredential, about, seal, unseal
-from adapter.errors import AccountBlocked, KeyLost, NeedsReauth, RemoteForbidden
+from adapter.errors import AccountBlocked, AccountNotFound, KeyLost, RemoteForbidden
 from adapter.models import Credential, Secret
 from adapter.storage.accounts import AccountStore
 from adapter.storage.database import Database
@@ -127,9 +127,15 @@ async def test_a_late_rejection_does_not_mark_a_newer_credential(kept: Kept) -> 
     assert kept.changed == []
 
 
-async def test_without_a_credential_the_account_needs_one(database: Database) -> None:
-    with pytest.raises(NeedsReauth):
-        await Kept(database).source.token()
+async def test_an_account_that_was_removed_elsewhere_is_not_found_and_never_to_be_connected_again(kept: Kept) -> None:
+    token = await kept.source.token()
+    await kept.store.remove("a")
+    kept.seconds = 10
+
+    with pytest.raises(AccountNotFound):
+        await kept.source.token()
+    with pytest.raises(AccountNotFound):
+        await kept.source.renew(token)
 
 
 def _forbidden(*scopes: str, **more: Any) -> RemoteForbidden:

@@ -13,6 +13,7 @@ from adapter.accounts.credentials import seal
 from adapter.accounts.refreshing import COOL_DOWN, JITTER, MARGIN, margin, spread
 from adapter.errors import (
     AccountBlocked,
+    AccountNotFound,
     AccountSuspended,
     AdapterError,
     NeedsReauth,
@@ -326,7 +327,7 @@ async def test_an_account_that_is_removed_meanwhile_needs_no_mark(process: Proce
     removing = asyncio.create_task(process.store.remove("a"))
     endpoint.gate.set()
 
-    with pytest.raises(NeedsReauth):
+    with pytest.raises((NeedsReauth, AccountNotFound)):
         await asking
     await removing
     assert await process.store.get("a") is None
