@@ -6,6 +6,7 @@ The reading never waits for the keeping; a claim is given back only once what it
 import asyncio
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, Protocol
 
 import msgspec
@@ -88,6 +89,16 @@ class Forgetful:
         return
 
 
+class _Mark:
+    """What a write has made stale, and what it leaves to settle."""
+
+    __slots__ = ("settling", "touched")
+
+    def __init__(self, touched: Callable[[str], bool], settling: Kept | None) -> None:
+        self.touched = touched
+        self.settling = settling
+
+
 class DatabaseKeeper:
     """One account's units in the database. `shared`: other processes may read and write them too."""
 
@@ -99,6 +110,7 @@ class DatabaseKeeper:
         self._claiming: Batch[str, bool] = Batch(self._claim_all)
         self._looking: Batch[str, State | None] = Batch(self._look_all)
         self._asking: Batch[str, int] = Batch(self._ask_generation)
+        self._marking: Batch[_Mark, int] = Batch(self._mark_all)
         self._kept: dict[str, tuple[State, int]] = {}
         self._returned: list[str] = []
         self._proofs: dict[str, tuple[int, bool]] = {}
@@ -167,11 +179,10 @@ class DatabaseKeeper:
     async def mark_stale(self, touched: Callable[[str], bool], settling: Kept | None = None) -> int | None:
         """Tell every process that what `touched` accepts is to be read again; the generation from here on.
 
-        `settling` makes what is to be kept of lagging lists out of what is.
+        `settling` makes what is to be kept of lagging lists out of what is. Writes that are answered in the same moment
+        share a transaction, and the generation after them.
         """
-        await self.settle()
-        generation = await self._store.mark_stale(self._account_id, touched, settling)
-        await self._claims.release([], self._account_id)
+        generation = await self._marking.ask(_Mark(touched, settling))
         return generation if self._shared else None
 
     async def settle(self) -> None:
@@ -191,6 +202,20 @@ class DatabaseKeeper:
 
     async def _ask_generation(self, _: list[str]) -> Mapping[str, int]:
         return {"": (await self._store.directory(self._account_id)).generation}
+
+    async def _mark_all(self, marks: list[_Mark]) -> Mapping[_Mark, int]:
+        await self.settle()
+        left = [mark.settling for mark in marks if mark.settling is not None]
+
+        def touched(path: str) -> bool:
+            return any(mark.touched(path) for mark in marks)
+
+        def settling(kept: Any) -> Any:
+            return reduce(lambda so_far, then: then(so_far), left, kept)
+
+        generation = await self._store.mark_stale(self._account_id, touched, settling if left else None)
+        await self._claims.release([], self._account_id)
+        return dict.fromkeys(marks, generation)
 
     def _key(self, path: str) -> str:
         return f"{self._account_id} {path}"

@@ -66,7 +66,7 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
     lagging = [
         path
         for path in states
-        if related & set(parts := path.strip("/").split("/")) and any(alike(shape, parts) for shape in shapes)
+        if not related.isdisjoint(parts := path.strip("/").split("/")) and any(alike(shape, parts) for shape in shapes)
     ]
     return Settling(changes=(change,) if change.names else (), units=dict.fromkeys(lagging, until))
 

@@ -13,11 +13,16 @@ VERSIONS = itertools.count(1)
 """Counts on over all accounts, so that no generation comes again when an account is forgotten and read anew."""
 
 
+PlaceRow = tuple[str, str | None, tuple[str, ...]]
+"""Of a place that a unit lists: its id, its name, and the ids of what its record points at."""
+
+
 class State:
     """A unit's records, or the reason why there are none, with when and at what cost they were read."""
 
     __slots__ = (
-        "changed_at", "cost", "error", "etag", "fetched_at", "path", "proof", "records", "shaped", "stale", "version",
+        "changed_at", "cost", "error", "etag", "fetched_at", "path", "places", "proof", "records", "shaped", "stale",
+        "version",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +46,8 @@ class State:
         self.proof: tuple[int, bool] | None = None
         """The day of the last proof, and whether the unit proved right."""
         self.version = next(VERSIONS)
+        self.places: tuple[PlaceRow, ...] | None = None
+        """The places that it lists, once somebody has asked."""
         self.shaped: dict[tuple[str, str, bool], tuple[Resource, Mapping[str, Any], tuple[Change, ...], Shaped]] = {}
         """By resource and unit, for two units may share a path and read it differently, and by whether the resource is
         an account's own version; each with what it was shaped from.
@@ -54,4 +61,4 @@ class State:
         if older.records is None or older.records != self.records:
             return
         self.records, self.version = older.records, older.version
-        self.changed_at, self.shaped = older.changed_at, older.shaped
+        self.changed_at, self.shaped, self.places = older.changed_at, older.shaped, older.places

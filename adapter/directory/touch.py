@@ -4,12 +4,15 @@ Units know their places by id, callers may write by name: a place is looked for 
 where it can't be found, everything counts as touched. Too much is read again rather than too little.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from adapter.directory.state import State
+from adapter.directory.state import PlaceRow, State
 from adapter.mapping.model import Model
+from adapter.mapping.units import HOLE
 
 Touched = Callable[[str], bool]
 
@@ -24,23 +27,17 @@ def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     # A change in one place shows in the lists of what it hangs on, as an app's people in its team's permissions, and of
     # what hangs on it: whoever leaves a team leaves its apps. The lists at the root name every place.
     related = ids | owners(model, states, ids) | _belongings(model, states, ids)
-    return lambda unit_path: unit_path.count("/") == 1 or any(unquote(part) in related for part in unit_path.split("/"))
+    return lambda unit_path: unit_path.count("/") == 1 or not related.isdisjoint(_parts(unit_path))
 
 
 def named(model: Model, states: Mapping[str, State], segment: str) -> set[str]:
     """The ids of the places that go by this id or name."""
-    return {str(record["id"]) for record in _places(model, states) if segment in {record.get("id"), record.get("name")}}
+    return {place_id for place_id, name, _ in _places(model, states) if segment in (place_id, name)}
 
 
 def owners(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str]:
     """The ids of whatever the records of these places point at: the team of an app or space, and its organization."""
-    return {
-        str(value["id"])
-        for record in _places(model, states)
-        if record["id"] in ids
-        for value in record.values()
-        if isinstance(value, dict) and value.get("id")
-    }
+    return {above for place_id, _, pointed in _places(model, states) if place_id in ids for above in pointed}
 
 
 def _belongings(model: Model, states: Mapping[str, State], ids: set[str]) -> set[str]:
@@ -48,24 +45,37 @@ def _belongings(model: Model, states: Mapping[str, State], ids: set[str]) -> set
     found: set[str] = set()
     level = ids
     while level:
-        level = {
-            str(record["id"])
-            for record in _places(model, states)
-            if any(isinstance(value, dict) and value.get("id") in level for value in record.values())
-        } - (found | ids)
+        below = {place_id for place_id, _, pointed in _places(model, states) if not level.isdisjoint(pointed)}
+        level = below - (found | ids)
         found |= level
     return found
 
 
-def _places(model: Model, states: Mapping[str, State]) -> Iterable[Any]:
+def _places(model: Model, states: Mapping[str, State]) -> Iterator[PlaceRow]:
+    lists_places = _any_of(tuple(unit.get for unit in model.units.values() if unit.lists)).fullmatch
     for state in states.values():
-        if _lists_places(model, state.path):
-            yield from (record for record in state.records or () if isinstance(record, dict) and record.get("id"))
+        if state.places is None:
+            # Every write asks, and records stay what they are: they are gone through once.
+            state.places = tuple(_rows(state.records or ())) if lists_places(state.path) else ()
+        yield from state.places
 
 
-def _lists_places(model: Model, path: str) -> bool:
-    shape = path.strip("/").split("/")
-    return any(unit.lists and alike(unit.get.strip("/").split("/"), shape) for unit in model.units.values())
+def _rows(records: Iterable[Any]) -> Iterator[PlaceRow]:
+    for record in records:
+        if isinstance(record, dict) and record.get("id"):
+            pointed = (value["id"] for value in record.values() if isinstance(value, dict) and value.get("id"))
+            yield str(record["id"]), record.get("name"), tuple(map(str, pointed))
+
+
+def _parts(path: str) -> list[str]:
+    parts = path.split("/")
+    return list(map(unquote, parts)) if "%" in path else parts
+
+
+@lru_cache(maxsize=32)
+def _any_of(templates: tuple[str, ...]) -> re.Pattern[str]:
+    """What the paths of these templates look like: `/teams/{team.id}/apps`."""
+    return re.compile("|".join("[^/]+".join(map(re.escape, HOLE.split(template)[::3])) for template in templates))
 
 
 def alike(template: list[str], path: list[str]) -> bool:

@@ -111,7 +111,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     new_steps: Sequence[StoredStep] = ()
     events: Sequence[tuple[str, Any]] = ()
     holding: str | None = None
-    """A place whose lock has to be held still, and is held anew."""
+    """A place whose lock has to be held still, and is held anew; where it is not, nothing of the note is written. Goes
+    without `fields`.
+    """
     unless_stopped: bool = False
     """Nothing is written where the operation is to stop."""
 

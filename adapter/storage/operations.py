@@ -45,10 +45,6 @@ KEY_SECONDS = 24 * 3600.0
 _BEGIN_LOCK = 0x75_64_61_5F_6F_70_73
 
 
-class _PlaceLost(Exception):
-    """Undoes a note."""
-
-
 class OperationStore:
     """Operations by id. They go with their account."""
 
@@ -120,34 +116,36 @@ class OperationStore:
 
     async def note(self, operation_id: str, note: Note, *, owner: str, lease: float) -> Standing | None:
         """Write something down and renew the lease; None, and nothing is written, where it is not ours any more."""
-        try:
-            async with self._database.write() as connection:
-                return await self._note(connection, operation_id, note, owner, lease)
-        except _PlaceLost:
-            return None
+        return (await self.notes(operation_id, [note], owner=owner, lease=lease))[0]
 
-    async def _note(
-        self, connection: AsyncConnection, operation_id: str, note: Note, owner: str, lease: float
-    ) -> Standing | None:
-        fields = {"updated_at": self._now, "lease_until": self._now + lease}
+    async def notes(
+        self, operation_id: str, notes: Sequence[Note], *, owner: str, lease: float
+    ) -> list[Standing | None]:
+        """Write several things down in one transaction, each as `note` would; what is refused keeps no other back."""
+        fields = {name: value for note in notes for name, value in note.fields.items()}
+        async with self._database.write() as connection:
+            row = await self._renew(connection, operation_id, fields, owner, lease)
+            if row is None:
+                return [None] * len(notes)
+            standing = Standing(stop=row.stop, left=row.left)
+            places = {note.holding for note in notes if note.holding is not None}
+            lost = places - await self._hold_on(connection, places, owner, lease)
+            written = [note for note in notes if not (_is_stopped(note, standing) or note.holding in lost)]
+            await self._set_steps(connection, operation_id, written)
+            new_steps = [step for note in written for step in note.new_steps]
+            await self._add_steps(connection, operation_id, row.account_id, new_steps)
+            events = [event for note in written for event in note.events]
+            await self._add_events(connection, operation_id, row.account_id, events)
+            return [None if note.holding in lost else standing for note in notes]
+
+    async def _renew(
+        self, connection: AsyncConnection, operation_id: str, fields: Mapping[str, Any], owner: str, lease: float
+    ) -> Any:
+        alive = {"updated_at": self._now, "lease_until": self._now + lease}
         mine = OPERATIONS.update().where(OPERATIONS.c.id == operation_id, OPERATIONS.c.owner == owner)
         left = (OPERATIONS.c.deadline - self._now).label("left")
-        written = mine.values(fields | self._values(note.fields)).returning(
-            OPERATIONS.c.account_id, OPERATIONS.c.stop, left
-        )
-        row = (await connection.execute(written)).one_or_none()
-        if row is None:
-            return None
-        standing = Standing(stop=row.stop, left=row.left)
-        if note.unless_stopped and standing.stop is not None:
-            return standing
-        if note.holding is not None:
-            await self._hold_on(connection, note.holding, owner, lease)
-        for step in note.steps:
-            await self._set_step(connection, operation_id, step, note)
-        await self._add_steps(connection, operation_id, row.account_id, note.new_steps)
-        await self._add_events(connection, operation_id, row.account_id, note.events)
-        return standing
+        written = mine.values(alive | self._values(fields)).returning(OPERATIONS.c.account_id, OPERATIONS.c.stop, left)
+        return (await connection.execute(written)).one_or_none()
 
     async def let_go(self, operation_id: str, *, owner: str) -> None:
         """End our lease: whoever looks next may go on."""
@@ -244,18 +242,29 @@ class OperationStore:
             found.setdefault(row.operation_id, []).append(_step(row))
         return found
 
-    async def _set_step(self, connection: AsyncConnection, operation_id: str, step: StoredStep, note: Note) -> None:
-        values: dict[str, Any] = {"status": step.status, "state": step.state}
-        values |= {"sent_at": self._now} if note.sent else {}
-        values |= {"finished_at": self._now} if note.settled else {}
-        its = (OPERATION_STEPS.c.operation_id == operation_id) & (OPERATION_STEPS.c.n == step.n)
-        await connection.execute(OPERATION_STEPS.update().where(its).values(values))
+    async def _set_steps(self, connection: AsyncConnection, operation_id: str, notes: Iterable[Note]) -> None:
+        rows: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+        for note in notes:
+            alike = rows.setdefault((note.sent, note.settled), [])
+            alike += [{"of_n": step.n, "to_status": step.status, "to_state": step.state} for step in note.steps]
+        its = (OPERATION_STEPS.c.operation_id == operation_id) & (OPERATION_STEPS.c.n == sa.bindparam("of_n"))
+        for (sent, settled), given in rows.items():
+            values: dict[str, Any] = {"status": sa.bindparam("to_status"), "state": sa.bindparam("to_state")}
+            values |= {"sent_at": self._now} if sent else {}
+            values |= {"finished_at": self._now} if settled else {}
+            if given:
+                await connection.execute(OPERATION_STEPS.update().where(its).values(values), given)
 
-    async def _hold_on(self, connection: AsyncConnection, place: str, owner: str, lease: float) -> None:
-        ours = (PLACE_LOCKS.c.place == place) & (PLACE_LOCKS.c.holder == owner)
-        held = await connection.execute(PLACE_LOCKS.update().where(ours).values(until=self._now + lease))
-        if held.rowcount != 1:
-            raise _PlaceLost
+    async def _hold_on(
+        self, connection: AsyncConnection, places: Iterable[str], owner: str, lease: float
+    ) -> frozenset[str]:
+        """Those of the places whose locks are ours still, held for longer from now on."""
+        keys = sorted(places)
+        if not keys:
+            return frozenset()
+        ours = PLACE_LOCKS.c.place.in_(keys) & (PLACE_LOCKS.c.holder == owner)
+        held = PLACE_LOCKS.update().where(ours).values(until=self._now + lease).returning(PLACE_LOCKS.c.place)
+        return frozenset(await connection.scalars(held))
 
     async def _add_steps(
         self, connection: AsyncConnection, operation_id: str, account_id: str, steps: Iterable[StoredStep]
@@ -273,12 +282,16 @@ class OperationStore:
             return
         mine = OPERATION_EVENTS.c.operation_id == operation_id
         last = (await connection.scalar(sa.select(sa.func.max(OPERATION_EVENTS.c.seq)).where(mine))) or 0
-        for seq, (what, data) in enumerate(events, last + 1):
-            row = {"operation_id": operation_id, "account_id": account_id, "seq": seq, "what": what, "data": data}
-            await connection.execute(OPERATION_EVENTS.insert().values(row | {"at": self._now}))
+        of = {"operation_id": operation_id, "account_id": account_id}
+        rows = [of | {"seq": seq, "what": what, "data": data} for seq, (what, data) in enumerate(events, last + 1)]
+        await connection.execute(OPERATION_EVENTS.insert().values(at=self._now), rows)
 
     def _values(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._now + value.seconds if isinstance(value, In) else value for name, value in fields.items()}
+
+
+def _is_stopped(note: Note, standing: Standing) -> bool:
+    return note.unless_stopped and standing.stop is not None
 
 
 def _step(row: sa.Row[Any]) -> StoredStep:

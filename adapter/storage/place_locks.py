@@ -5,6 +5,8 @@ itself. Rows rather than advisory locks, so that both engines, and a command bes
 and so that a lock is checked in the very transaction that notes a request before it is sent.
 """
 
+from collections.abc import Iterable
+
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapter.storage.database import Database
@@ -21,20 +23,24 @@ class PlaceLocks:
         self._database = database
         self._now = database_now(database.dialect)
 
-    async def acquire(self, place: str, *, holder: str, seconds: float) -> bool:
-        """Whether the place is the holder's for so many seconds; also where it was before."""
+    async def acquire(self, places: Iterable[str], *, holder: str, seconds: float) -> frozenset[str]:
+        """Those of the places that are the holder's for so many seconds; also where they were before."""
+        keys = {place: place[:_LONGEST] for place in places}
         insert = (postgresql if self._database.dialect == "postgresql" else sqlite).insert(PLACE_LOCKS)
         until = self._now + seconds
         free = (PLACE_LOCKS.c.until < self._now) | (PLACE_LOCKS.c.holder == holder)
-        taken = insert.values(place=place[:_LONGEST], holder=holder, until=until).on_conflict_do_update(
+        # In one order everywhere: two who ask for the same places would wait for each other's rows otherwise.
+        rows = [{"place": key, "holder": holder, "until": until} for key in sorted(set(keys.values()))]
+        taken = insert.values(rows).on_conflict_do_update(
             index_elements=[PLACE_LOCKS.c.place], set_={"holder": holder, "until": until}, where=free
         )
         async with self._database.write() as connection:
-            result = await connection.execute(taken.returning(PLACE_LOCKS.c.holder))
-            return result.scalar_one_or_none() == holder
+            ours = set(await connection.scalars(taken.returning(PLACE_LOCKS.c.place)))
+            return frozenset(place for place, key in keys.items() if key in ours)
 
-    async def release(self, place: str, *, holder: str) -> None:
-        ours = (PLACE_LOCKS.c.place == place[:_LONGEST]) & (PLACE_LOCKS.c.holder == holder)
+    async def release(self, places: Iterable[str], *, holder: str) -> None:
+        keys = sorted({place[:_LONGEST] for place in places})
+        ours = PLACE_LOCKS.c.place.in_(keys) & (PLACE_LOCKS.c.holder == holder)
         async with self._database.write() as connection:
             await connection.execute(PLACE_LOCKS.delete().where(ours))
 

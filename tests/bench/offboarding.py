@@ -13,6 +13,7 @@ from adapter.config import Settings
 from adapter.directory.writing.model import Ask, PersonRef
 from adapter.models import Secret
 from adapter.sandbox import Options, RunningSandbox
+from tests.bench.apart import Apart, apart
 from tests.directory.writing.test_verifying import BOB, forty
 
 LATENCY_MS = 50
@@ -28,10 +29,10 @@ def measure(rounds: int, _seconds: float) -> dict[str, float]:
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(rounds):
-        with RunningSandbox(forty, options=_OPTIONS) as heroku:
+        with apart(_forty) as heroku:
             ours.append(asyncio.run(_ours(heroku)))
             removals = [(one["method"], one["path"]) for one in heroku.requests() if one["method"] != "GET"]
-        with RunningSandbox(forty, options=_OPTIONS) as heroku:
+        with apart(_forty) as heroku:
             theirs.append(_one_by_one(heroku, removals))
     return {
         "removals": len(removals),
@@ -41,7 +42,11 @@ def measure(rounds: int, _seconds: float) -> dict[str, float]:
     }
 
 
-async def _ours(heroku: RunningSandbox) -> float:
+def _forty() -> RunningSandbox:
+    return RunningSandbox(forty, options=_OPTIONS)
+
+
+async def _ours(heroku: Apart) -> float:
     """From the question to the proof, on a directory that was read before."""
     with TemporaryDirectory() as name:
         url = f"sqlite:///{Path(name) / 'bench.db'}"
@@ -59,7 +64,7 @@ async def _ours(heroku: RunningSandbox) -> float:
             return time.perf_counter() - begun
 
 
-def _one_by_one(heroku: RunningSandbox, removals: list[tuple[str, str]]) -> float:
+def _one_by_one(heroku: Apart, removals: list[tuple[str, str]]) -> float:
     headers = {**_HEADERS, "authorization": f"Bearer {heroku.owner_token}"}
     begun = time.perf_counter()
     with httpx.Client(base_url=heroku.url, headers=headers, trust_env=False) as client:

@@ -425,6 +425,44 @@ async def test_while_a_write_is_being_noted_what_was_kept_before_it_is_not_taken
     assert (await one.read()).records == [{"id": "after"}]
 
 
+async def test_writes_that_are_answered_together_are_noted_together_and_seen_by_all(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    for process in pair:
+        await process.read()
+        await process.read("/teams/t1/members")
+        await process.keeper.settle()
+    noted: list[int] = []
+    mark_stale = one.store.mark_stale
+
+    async def counted(*about: Any) -> int:
+        noted.append(await mark_stale(*about))
+        return noted[-1]
+
+    monkeypatch.setattr(one.store, "mark_stale", counted)
+    one.provider.answers |= {"/teams": [{"id": "t2"}], "/teams/t1/members": [{"id": "m2"}]}
+    await asyncio.gather(one.write("/teams".__eq__), one.write("/teams/t1/members".__eq__))
+
+    assert noted == [1]
+    for process in (other, one):
+        assert (await process.read()).records == [{"id": "t2"}]
+        assert (await process.read("/teams/t1/members")).records == [{"id": "m2"}]
+
+
+async def test_what_each_write_leaves_to_settle_is_kept_in_their_order(start: Start) -> None:
+    process = start()
+    await process.units.open()
+
+    def then(word: str) -> Callable[[Any], Any]:
+        return lambda kept: [*(kept or []), word]
+
+    words = ["first", "second", "third"]
+    await asyncio.gather(*(process.keeper.mark_stale(lambda _: False, then(word)) for word in words))
+
+    assert await process.keeper.settling() == words
+
+
 async def test_the_other_process_takes_over_when_the_one_that_fetches_dies(pair: Pair) -> None:
     one, other = pair
     one.provider.block("/teams")

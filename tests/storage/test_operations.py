@@ -25,6 +25,10 @@ async def store(database: Database) -> OperationStore:
     return OperationStore(database)
 
 
+def planned(steps: int) -> list[StoredStep]:
+    return [StoredStep(n=n, status="planned", state={"step": {"n": n}}) for n in range(1, steps + 1)]
+
+
 def an_operation(key: str = "o1", **fields: Any) -> NewOperation:
     defaults: dict[str, Any] = {
         "id": key,
@@ -35,7 +39,7 @@ def an_operation(key: str = "o1", **fields: Any) -> NewOperation:
         "sameness": f"same-{key}",
         "ask": {"kind": "users.create"},
         "plan": {"etag": "e"},
-        "steps": [StoredStep(n=n, status="planned", state={"step": {"n": n}}) for n in (1, 2)],
+        "steps": planned(2),
         "events": [("asked", {"by": "ada"})],
         "patience": 900.0,
     }
@@ -172,14 +176,58 @@ async def test_what_has_ended_is_not_stopped(store: OperationStore) -> None:
 async def test_a_place_that_was_lost_undoes_the_note(store: OperationStore, database: Database) -> None:
     locks = PlaceLocks(database)
     await begin(store)
-    assert await locks.acquire("place:team:t", holder=ME, seconds=-1)
+    assert await locks.acquire(["place:team:t"], holder=ME, seconds=-1)
     held = Note(events=[("x", {})], holding="place:team:t")
     assert await store.note("o1", held, owner=ME, lease=30.0) is not None
-    await locks.release("place:team:t", holder=ME)
-    assert await locks.acquire("place:team:t", holder=OTHER, seconds=30)
+    await locks.release(["place:team:t"], holder=ME)
+    assert await locks.acquire(["place:team:t"], holder=OTHER, seconds=30)
 
     assert await store.note("o1", held, owner=ME, lease=30.0) is None
     assert [event.what for event in (await read(store)).events] == ["asked", "x"]
+
+
+async def test_of_notes_that_are_written_together_each_stands_for_itself(
+    store: OperationStore, database: Database
+) -> None:
+    locks = PlaceLocks(database)
+    await begin(store, steps=planned(3))
+    await locks.acquire(["mine"], holder=ME, seconds=30)
+    await locks.acquire(["theirs"], holder=OTHER, seconds=30)
+
+    def leaving(n: int, place: str) -> Note:
+        step = StoredStep(n=n, status="sending", state={"n": n})
+        return Note(steps=[step], sent=True, events=[(f"sending-{n}", {})], holding=place, unless_stopped=True)
+
+    done = Note(steps=[StoredStep(n=3, status="done", state={})], settled=True, events=[("done-3", {})])
+    standings = await store.notes("o1", [leaving(1, "mine"), leaving(2, "theirs"), done, Note()], owner=ME, lease=30.0)
+    found = await read(store)
+
+    assert [standing is not None for standing in standings] == [True, False, True, True]
+    assert [(step.status, step.sent_at is not None, step.finished_at is not None) for step in found.steps] == [
+        ("sending", True, False), ("planned", False, False), ("done", False, True)
+    ]  # fmt: skip
+    assert [(event.seq, event.what) for event in found.events] == [(1, "asked"), (2, "sending-1"), (3, "done-3")]
+
+
+async def test_a_wish_to_stop_keeps_back_what_is_about_to_leave_and_not_what_was_answered(
+    store: OperationStore,
+) -> None:
+    await begin(store, steps=planned(2))
+    await store.stop("o1", {"why": "cancel"})
+    leaving = Note(steps=[StoredStep(n=1, status="sending", state={})], unless_stopped=True)
+    done = Note(steps=[StoredStep(n=2, status="done", state={})], settled=True)
+
+    standings = await store.notes("o1", [leaving, done], owner=ME, lease=30.0)
+
+    assert [standing and standing.stop for standing in standings] == [{"why": "cancel"}] * 2
+    assert [step.status for step in (await read(store)).steps] == ["planned", "done"]
+
+
+async def test_of_notes_together_none_is_written_by_who_does_not_hold_the_operation(store: OperationStore) -> None:
+    await begin(store)
+
+    assert await store.notes("o1", [Note(events=[("x", {})]), Note()], owner=OTHER, lease=30.0) == [None, None]
+    assert len((await read(store)).events) == 1
 
 
 # --- beginning

@@ -1,6 +1,7 @@
 """An operation's journal: each step is written down before it is sent and after it was answered.
 
-Nothing is sent that was not written down first. What was answered is written with patience; where even that fails, the
+Nothing is sent that was not written down first. Lines that are to be written in the same moment share a transaction:
+steps that leave, or are answered, together. What was answered is written with patience; where even that fails, the
 step stays `sending`, and whoever picks the operation up looks at the provider for what became of it.
 """
 
@@ -8,10 +9,13 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
+from adapter.directory.batches import Batch
 from adapter.directory.writing.limits import Limits
 from adapter.directory.writing.model import Operation, Plan, Step, StepState
 from adapter.errors import OperationNotFound, StorageUnavailable
@@ -31,6 +35,15 @@ class Stopped(Exception):
     """The operation is to send nothing more."""
 
 
+class _Line:
+    """A note on its way into the journal."""
+
+    __slots__ = ("note",)
+
+    def __init__(self, note: Note) -> None:
+        self.note = note
+
+
 class Journal:
     """Writes under the leases of one process, which `owner` names."""
 
@@ -39,6 +52,7 @@ class Journal:
         self.owner = owner
         self.lease = limits.lease
         self._pauses = limits.journal_pauses
+        self._writing: WeakValueDictionary[str, Batch[_Line, Standing | None]] = WeakValueDictionary()
 
     async def read(self, operation_id: str) -> Operation:
         """OperationNotFound."""
@@ -48,11 +62,20 @@ class Journal:
         return operation_of(found)
 
     async def note(self, operation_id: str, note: Note) -> Standing:
-        """Write something down and renew the lease. Lost; StorageUnavailable."""
-        standing = await self.store.note(operation_id, note, owner=self.owner, lease=self.lease)
+        """Write something down and renew the lease; return once it is written. Lost; StorageUnavailable."""
+        if note.fields:
+            standing = await self.store.note(operation_id, note, owner=self.owner, lease=self.lease)
+        else:
+            writing = self._writing.setdefault(operation_id, Batch(partial(self._write, operation_id)))
+            standing = await writing.ask(_Line(note))
         if standing is None:
             raise Lost
         return standing
+
+    async def _write(self, operation_id: str, lines: list[_Line]) -> Mapping[_Line, Standing | None]:
+        notes = [line.note for line in lines]
+        standings = await self.store.notes(operation_id, notes, owner=self.owner, lease=self.lease)
+        return dict(zip(lines, standings, strict=True))
 
     async def sending(self, operation_id: str, state: StepState, holding: str | None) -> None:
         """The step is about to leave. Lost and Stopped: it must not."""

@@ -1,12 +1,16 @@
-"""One writer at a time for each place: in turn within the process, by the store's locks among processes."""
+"""One writer at a time for each place: in turn within the process, by the store's locks among processes.
+
+Locks that are asked for, or given back, in the same moment share a transaction.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 import structlog
 
+from adapter.directory.batches import Batch
 from adapter.directory.writing.model import PlaceRef
 from adapter.errors import StorageUnavailable
 from adapter.storage.place_locks import PlaceLocks
@@ -34,6 +38,8 @@ class Places:
         self._locks = locks
         self._holder = holder
         self._seconds = seconds
+        self._acquiring: Batch[str, bool] = Batch(self._acquire_all)
+        self._releasing: Batch[str, bool] = Batch(self._release_all)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -60,14 +66,22 @@ class Places:
 
     async def _release(self, key: str) -> None:
         try:
-            await self._locks.release(key, holder=self._holder)
+            await self._releasing.ask(key)
         except StorageUnavailable as error:
             _log.warning("place_not_released", place=key, code=error.code)  # its time runs out by itself
 
     async def _acquire(self, key: str, patient: Callable[[], bool]) -> None:
         pause = _FIRST_PAUSE
-        while not await self._locks.acquire(key, holder=self._holder, seconds=self._seconds):
+        while not await self._acquiring.ask(key):
             if not patient():
                 raise Busy
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _acquire_all(self, keys: list[str]) -> Mapping[str, bool]:
+        granted = await self._locks.acquire(keys, holder=self._holder, seconds=self._seconds)
+        return {key: key in granted for key in keys}
+
+    async def _release_all(self, keys: list[str]) -> Mapping[str, bool]:
+        await self._locks.release(keys, holder=self._holder)
+        return dict.fromkeys(keys, True)

@@ -21,7 +21,8 @@ Sleep = Callable[[float], Awaitable[None]]
 Awaited = Callable[[PlaceKind, Entry], bool]
 """Whether somebody's standing in a place may be a thing of the past that a list lags behind."""
 
-_AT_ONCE = 8
+_AT_ONCE = 16
+"""Lists that are read at the same time: half of what an account may have under way."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,13 +231,15 @@ class Failing(OperationStore):
         self.fails: list[str] = []
         """Words of the events whose next note fails."""
 
-    async def note(self, operation_id: str, note: Note, *, owner: str, lease: float) -> Standing | None:
-        told = {what for what, _ in note.events}
+    async def notes(
+        self, operation_id: str, notes: Sequence[Note], *, owner: str, lease: float
+    ) -> list[Standing | None]:
+        told = {what for note in notes for what, _ in note.events}
         for word in list(self.fails):
             if word in told:
                 self.fails.remove(word)
                 raise StorageUnavailable
-        return await super().note(operation_id, note, owner=owner, lease=lease)
+        return await super().notes(operation_id, notes, owner=owner, lease=lease)
 
 
 def failing(database: Database, office: Office, *fails: str) -> Writes:
@@ -258,6 +261,50 @@ async def test_what_cant_be_written_down_is_not_sent(database: Database, office:
 
     assert (begun.operation.status, requests) == ("running", [])
     assert (operation.status, office.requests()) == ("succeeded", ["PUT /a/ada"])
+
+
+class Counting(OperationStore):
+    """A store that tells how many notes each of its transactions wrote."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.written: list[int] = []
+
+    async def notes(
+        self, operation_id: str, notes: Sequence[Note], *, owner: str, lease: float
+    ) -> list[Standing | None]:
+        self.written.append(len(notes))
+        return await super().notes(operation_id, notes, owner=owner, lease=lease)
+
+
+async def test_steps_that_leave_together_are_written_down_together(database: Database, office: Office) -> None:
+    await add_account(database)
+    writes = writes_of(database, office)
+    store = Counting(database)
+    writes._store = writes._journal.store = store
+    places = [f"p{n}" for n in range(LIMITS.at_once)]
+    outcome = await writes.write(ACCOUNT, CLIENT, CALLER, grant(*places))
+    await writes.close()
+
+    assert (outcome.operation.status, sorted(office.places_of())) == ("succeeded", places)
+    assert max(store.written) == LIMITS.at_once
+    told = [event.what for event in outcome.operation.events]
+    assert (told.count("step_sending"), told.count("step_done")) == (LIMITS.at_once, LIMITS.at_once)
+
+
+async def test_where_what_leaves_together_cant_be_written_down_nothing_is_sent(
+    database: Database, office: Office
+) -> None:
+    await add_account(database)
+    writes = failing(database, office, "step_sending")
+    begun = await writes.write(ACCOUNT, CLIENT, CALLER, grant("a", "b", "c"), wait=0.3)
+    requests = office.requests()
+    await aged(database, 1)
+    operation = await finished(writes, begun.operation.id)
+    await writes.close()
+
+    assert requests == []
+    assert (operation.status, sorted(office.requests())) == ("succeeded", ["PUT /a/ada", "PUT /b/ada", "PUT /c/ada"])
 
 
 async def test_an_answer_is_written_down_with_patience(database: Database, office: Office) -> None:
