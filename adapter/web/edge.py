@@ -26,6 +26,7 @@ from adapter.errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    RemoteError,
     UriTooLong,
 )
 from adapter.web.answers import error_answer, wants_problem
@@ -142,7 +143,7 @@ class Edge:
         """Answer with the error, and whether that could be done."""
         shaped = _shaped(error)
         request_id = scope["state"]["request_id"]
-        if shaped.status == 500:
+        if shaped.status == 500 and not isinstance(shaped, RemoteError):
             # The message of an unforeseen error may hold anything; its type and trace are enough to find it.
             structlog.get_logger("adapter.web").error(
                 "crash", request_id=request_id, exc_info=not isinstance(error, AdapterError)

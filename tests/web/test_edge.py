@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adapter import logs
-from adapter.errors import InvalidParameter, RemoteForbidden
+from adapter.errors import InvalidParameter, RemoteError, RemoteForbidden
 from adapter.web.answers import json_answer
 from tests.upstream.recording import Recorder, answer
 from tests.web.house import API, House
@@ -34,11 +34,16 @@ async def _remote(_: Request) -> Response:
     raise RemoteForbidden(403, "Nope.", remote_id="forbidden", raw={"id": "forbidden"}, insight=insight)
 
 
+async def _broken(_: Request) -> Response:
+    raise RemoteError(500, "Internal server error.")
+
+
 ROUTES = [
     Route("/operations", _echo, methods=["POST"]),
     Route("/operations/crash", _crash),
     Route("/operations/refuse", _refuse),
     Route("/operations/remote", _remote),
+    Route("/operations/broken", _broken),
     Route("/operations/{id}", _echo),
 ]
 
@@ -207,6 +212,12 @@ class TestLogs:
         assert crash["request_id"] == heard.header("x-request-id")
         assert "RuntimeError" in crash["exception"]
         assert b"hunter2" not in heard.body
+
+    async def test_a_crash_of_the_providers_is_none_of_ours(self, house: House, log: io.StringIO) -> None:
+        heard = await ask(house, request("/operations/broken"))
+
+        assert (heard.status, heard.json()["code"]) == (500, "remote_error")
+        assert '"crash"' not in log.getvalue()
 
     async def test_a_caller_who_hangs_up_is_logged_as_such(
         self, house: House, provider: Recorder, log: io.StringIO
