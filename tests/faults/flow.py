@@ -7,10 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.cli.running import until
-from tests.faults.line import Asked, only
+from tests.faults.line import Asked
 from tests.faults.trials import Trial
+from tests.faults.troubles import only
 
 MIB = 1024 * 1024
+GIBIBYTE = 1024 * MIB
+HELD = 32 * MIB
+"""What may be held of as much as one likes."""
 BLOCK = b"x" * 65_536
 SLOW_S = 0.5
 

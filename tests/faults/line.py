@@ -1,20 +1,28 @@
 """The line to a Heroku, which can be bad: it hands requests on to a sandbox as they are, unless trouble takes them."""
 
 import asyncio
-import socket
+import datetime as dt
+import ipaddress
 import ssl
-import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PATIENCE_S = 30
 _CHUNK = 64 * 1024
+DAY = dt.timedelta(days=1)
+_HERE, _ELSEWHERE = "127.0.0.1", "127.0.0.2"
+_PEM = serialization.Encoding.PEM
 _GONE = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, TimeoutError, httpx.TransportError)
 
 
@@ -181,47 +189,48 @@ def _read(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     return Asked(method=method, path=path, headers=headers, reader=reader, writer=writer)
 
 
-# --- what can be wrong with it
+# --- what it can show for itself
 
 
-def says(head: str, body: bytes = b"") -> Trouble:
-    """These bytes, and the end of the connection."""
+class Authority:
+    """Vouches for servers; `path` is its own certificate, for those who are to believe it."""
 
-    async def trouble(asked: Asked) -> None:
-        await asked.write(head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body)
+    def __init__(self, where: Path) -> None:
+        self._where = where
+        self._now = dt.datetime.now(dt.UTC)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _named("An Authority")
+        made = self._begun(self._name, self._key, self._now + DAY)
+        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.path = where / "authority.pem"
+        self.path.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
 
-    return trouble
+    def good(self) -> ssl.SSLContext:
+        return self._context(_HERE, self._now + DAY)
+
+    def expired(self) -> ssl.SSLContext:
+        return self._context(_HERE, self._now - DAY)
+
+    def of_another(self) -> ssl.SSLContext:
+        """For a host of another name."""
+        return self._context(_ELSEWHERE, self._now + DAY)
+
+    def _context(self, host: str, ends: dt.datetime) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        made = self._begun(_named("api.heroku.example"), key, ends).add_extension(names, critical=False)
+        plain = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        both = self._where / "both.pem"
+        both.write_bytes(plain + made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(both)
+        return context
+
+    def _begun(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, ends: dt.datetime) -> x509.CertificateBuilder:
+        begins = ends - 30 * DAY
+        number = x509.random_serial_number()
+        return x509.CertificateBuilder(self._name, name, key.public_key(), number, begins, ends)
 
 
-async def resets(asked: Asked) -> None:
-    """The connection is reset instead of an answer."""
-    raw: socket.socket = asked.writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    asked.writer.transport.abort()
-
-
-async def half_closes(asked: Asked) -> None:
-    """Says that it will say no more, before it has said anything, and goes on listening."""
-    asked.writer.write_eof()
-    await asked.gone()
-
-
-async def hangs(asked: Asked) -> None:
-    """No answer, for as long as the other side waits."""
-    await asked.gone()
-
-
-async def gets_stuck(asked: Asked) -> None:
-    """An answer that stops in the midst of its body."""
-    await asked.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n[")
-    await asked.gone()
-
-
-def only(trouble: Trouble, *, method: str = "", path: str = "", token: str = "") -> Trouble:
-    """The trouble for those requests alone."""
-
-    async def chosen(asked: Asked) -> bool | None:
-        ours = asked.method == (method or asked.method) and path in asked.path
-        return await trouble(asked) if ours and token in asked.headers.get("authorization", "") else False
-
-    return chosen
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -82,6 +82,14 @@ class Vanishing:
     def url(self) -> str:
         return str(self._server.get_uri())
 
+    @property
+    def pid(self) -> int:
+        return int(self._server.get_pid())
+
+    def disconnect(self) -> None:
+        """Every connection is ended, and whoever comes again is let in."""
+        self._server.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid();")
+
     def go(self) -> None:
         """Every connection is ended, and nobody listens."""
         self._server.stop()

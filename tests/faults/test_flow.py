@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from tests.cli.running import until
-from tests.faults.flow import MIB, connection, download, head, upload
-from tests.faults.line import Asked, hangs, only
+from tests.faults.flow import HELD, MIB, connection, download, head, upload
+from tests.faults.line import Asked
 from tests.faults.trials import HEROKU, Trial, a_trial_apart
+from tests.faults.troubles import hangs, only
 from tests.long.served import Served
 
 SIZE = 64 * MIB
-HELD = 32 * MIB
 HANGING = 24
 
 

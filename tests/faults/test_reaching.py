@@ -1,8 +1,6 @@
 """A Heroku that can't be reached in the first place: its name unknown, its certificate no good."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,66 +9,16 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from adapter.config import Settings
 from adapter.sandbox import RunningSandbox
 from tests.e2e.serving import KEY, AdapterThread, _connected, _free_port
+from tests.faults.line import Authority
 from tests.faults.trials import Trial, a_trial, told
 
 # A label of a name has 63 characters at most: the resolver refuses it without asking anybody.
 NOBODY = f"https://{'x' * 64}.invalid"
-DAY = dt.timedelta(days=1)
-_HERE, _ELSEWHERE = "127.0.0.1", "127.0.0.2"
-_PEM = serialization.Encoding.PEM
 UNREACHABLE, TIMEOUT = (502, "upstream_unreachable"), (504, "upstream_timeout")
-
-
-class Authority:
-    """Vouches for servers; `path` is its own certificate, for those who are to believe it."""
-
-    def __init__(self, where: Path) -> None:
-        self._where = where
-        self._now = dt.datetime.now(dt.UTC)
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("An Authority")
-        made = self._begun(self._name, self._key, self._now + DAY)
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self.path = where / "authority.pem"
-        self.path.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
-
-    def good(self) -> ssl.SSLContext:
-        return self._context(_HERE, self._now + DAY)
-
-    def expired(self) -> ssl.SSLContext:
-        return self._context(_HERE, self._now - DAY)
-
-    def of_another(self) -> ssl.SSLContext:
-        """For a host of another name."""
-        return self._context(_ELSEWHERE, self._now + DAY)
-
-    def _context(self, host: str, ends: dt.datetime) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-        made = self._begun(_named("api.heroku.example"), key, ends).add_extension(names, critical=False)
-        plain = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        both = self._where / "both.pem"
-        both.write_bytes(plain + made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(both)
-        return context
-
-    def _begun(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, ends: dt.datetime) -> x509.CertificateBuilder:
-        begins = ends - 30 * DAY
-        number = x509.random_serial_number()
-        return x509.CertificateBuilder(self._name, name, key.public_key(), number, begins, ends)
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 @dataclass(kw_only=True)

@@ -14,9 +14,10 @@ from adapter.cli.processes import open_many_files
 from adapter.config import Settings
 from tests.cli.running import until
 from tests.e2e.serving import KEY, AdapterThread, Connected, _connected, _free_port
-from tests.faults.line import Asked, only
+from tests.faults.line import Asked
 from tests.faults.servers import Real, real
 from tests.faults.trials import Trial, a_line
+from tests.faults.troubles import only
 
 CALLERS = 2_000
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nhost: adapter\r\n\r\n"

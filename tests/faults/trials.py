@@ -81,12 +81,12 @@ class Trial:
         assert self.ask("/custom/teams").status_code == 200
         assert self.ask("/proxy/teams").json()["result_count"] > 0
         until(self._reads_again, "a directory that is read again")
-        answer = self.people()
+        answer = self.people(limit="1000")
         assert answer.status_code == 200, answer.text
         assert "is_partial_response" not in answer.json(), answer.json()["missing"]
         truth = Truth(self.sandbox.truth())
         assert {user["id"] for user in answer.json()["result"]} == truth.people
-        grants = self.ask(f"{DIRECTORY}/role_assignments", params={"limit": "1000"}).json()["result"]
+        grants = self.ask(f"{DIRECTORY}/role_assignments", headers=FRESH, params={"limit": "1000"}).json()["result"]
         assert {grant["id"] for grant in grants} == truth.grants
 
     def _reads_again(self) -> bool:

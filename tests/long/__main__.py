@@ -1,6 +1,7 @@
 """What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seed N]`.
 
-`kill-gather` and `kill-offboard` kill adapters at work; `two-processes` counts what two of them ask for twice.
+`kill-gather` and `kill-offboard` kill adapters at work; `two-processes` counts what two of them ask for twice; `faults`
+strikes one with every fault there is while it is read from and written through; `flow` sends a gigabyte each way.
 """
 
 import argparse
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapter.logs import configure
+from tests.faults.flow import GIBIBYTE, HELD, MIB, download, upload
+from tests.faults.trials import a_trial_apart
+from tests.long.faults import Found, strike_again
 from tests.long.kill_gather import Trial, kill_gather
 from tests.long.kill_offboard import Trial as Offboarding
 from tests.long.kill_offboard import kill_offboard
@@ -88,6 +92,37 @@ def _two_processes(runs: int, seed: int, server: PostgresServer) -> int:
     return int(bool(found.twice))
 
 
+def _faults(runs: int, seed: int, server: PostgresServer) -> int:
+    del server  # one is made that may go away
+    sys.stdout.write(f"faults: {runs} runs, seed {seed}\n")
+    began, found = time.monotonic(), Found()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            for number, told, found in strike_again(runs, seed, Path(directory)):
+                _tell(f"{number}/{runs} {told}: {found.answers.total()} answers, {found.operations.total()} writes")
+        except AssertionError as fault:
+            sys.stdout.write(f"\nBROKEN after {time.monotonic() - began:.0f} s, seed {seed}: {fault}\n")
+            return 1
+    answers, errors = found.answers.total(), found.errors.total()
+    sys.stdout.write(
+        f"\nfaults: {runs} runs; {answers} answers, {errors} of them errors, all explained, "
+        f"operations ended {dict(found.operations)}, all true; well again after {found.slowest_s:.1f} s at most "
+        f"({found.slowest}); in {time.monotonic() - began:.0f} s\n"
+    )
+    sys.stdout.writelines(f"  {count:5} x {told[0]} {told[1]}\n" for told, count in found.errors.most_common())
+    return 0
+
+
+def _flow(runs: int, seed: int, server: PostgresServer) -> int:
+    del runs, seed, server
+    with tempfile.TemporaryDirectory() as directory, a_trial_apart(Path(directory), upstream_timeout=60.0) as each:
+        trial, served = each
+        growths = {way.__name__: way(trial, served.pid, GIBIBYTE) for way in (download, upload)}
+    for name, growth in growths.items():
+        sys.stdout.write(f"flow: {name} of 1 GiB to or from whoever is slow: {growth / MIB:.1f} MiB more memory\n")
+    return int(max(growths.values()) >= HELD)
+
+
 def _tell(line: str) -> None:
     """Progress: over the line before in a terminal, below it elsewhere."""
     sys.stdout.write(f"\r{line}" if sys.stdout.isatty() else f"{line}\n")
@@ -98,6 +133,8 @@ TRIALS: dict[str, Callable[[int, int, PostgresServer], int]] = {
     "kill-gather": _kill_gather,
     "kill-offboard": _kill_offboard,
     "two-processes": _two_processes,
+    "faults": _faults,
+    "flow": _flow,
 }
 
 if __name__ == "__main__":

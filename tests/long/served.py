@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -24,9 +25,10 @@ _PROCESSES.set_forkserver_preload([__name__])
 class Served:
     """An adapter that answers once the constructor returns; killed at the end of the `with` if it still lives."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, first: Callable[[], object] | None = None) -> None:
+        """`first` is done in the process before anything is served."""
         self.url = f"http://{settings.host}:{settings.port}"
-        self._process = _PROCESSES.Process(target=_serve, args=(settings,), daemon=True)
+        self._process = _PROCESSES.Process(target=_serve, args=(settings, first), daemon=True)
         self._process.start()
         self._until_ready()
 
@@ -64,8 +66,10 @@ def _answers(http: httpx.Client) -> bool:
         return False
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, first: Callable[[], object] | None) -> None:
     configure("error", "json")
+    if first is not None:
+        first()
     asyncio.run(_until_killed(settings))
 
 
