@@ -5,7 +5,7 @@ a credential leaves the accounts' room.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakValueDictionary
@@ -26,12 +26,14 @@ from adapter.errors import (
 )
 from adapter.models import Secret
 from adapter.upstream.budget import Budget
+from adapter.upstream.connection import Body, RawHeaders
 from adapter.upstream.lane import Lane
 from adapter.upstream.paths import checked_target
+from adapter.upstream.pool import Pool, origin_of
 from adapter.upstream.provider import Provider
 from adapter.upstream.source import CredentialSource, FixedCredential
-from adapter.upstream.streaming import Exchange, Link, Pool
-from adapter.upstream.transport import FOREIGN, interface, pool, translated
+from adapter.upstream.streaming import Exchange, Link
+from adapter.upstream.transport import FOREIGN, interface, translated
 
 __all__ = [
     "BoundClient",
@@ -106,7 +108,10 @@ class UpstreamClient:
         self.provider = provider
         self.base_url = (api_url or provider.base_url).rstrip("/")
         self.timeout = timeouts.answer
-        self.pool: Pool = pool(timeouts)
+        address = httpx.URL(self.base_url)
+        self.origin = origin_of(address)
+        self.prefix = address.path.rstrip("/")
+        self.pool = Pool(timeouts)
         self.http = interface(self.pool, transport)
         self._concurrency = concurrency
         self._patience = timeouts.slot
@@ -135,7 +140,7 @@ class BoundClient:
         self._client = client
         self._source = source
         self._lane = lane
-        self._link = Link(client.pool, client.provider, lane, source)
+        self._link = Link(client.pool, client.origin, client.provider, lane, source)
 
     @property
     def budget(self) -> Budget:
@@ -195,19 +200,13 @@ class BoundClient:
             asked.pop("if-none-match", None)
             asked_page = asked | paging.follow(onward)
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes | AsyncIterable[bytes] | None = None,
-    ) -> Exchange:
+    def stream(self, method: str, target: str, headers: RawHeaders, body: Body = None) -> Exchange:
         """The byte-for-byte way: `async with bound.stream(…) as reply`. `target` has passed `checked_target`.
 
         Bodies are neither decoded nor encoded. A 401 is tried once more with a renewed credential where the body can be
         sent again; the last answer is handed on whatever its status.
         """
-        return Exchange(self._link, method, self._client.base_url + target, headers, body)
+        return Exchange(self._link, method, self._client.prefix + target, headers, body)
 
     def _request(
         self, method: str, path: str, query: Query | None, headers: Mapping[str, str] | None, json: Any

@@ -1,64 +1,51 @@
-"""The border to the HTTP libraries: how their client is built, and what their errors are called on our side."""
+"""The border to httpx: the interface that most of the code speaks, over our connections, its errors in our words."""
 
-from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
 
 import httpx
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.compatibility.httpx import HttpxTransport
-from pyreqwest.exceptions import (
-    BuilderError,
-    ClientClosedError,
-    DecodeError,
-    PyreqwestError,
-    RedirectError,
-    RequestTimeoutError,
-    StatusError,
-)
 
 from adapter import __version__
 from adapter.errors import (
     AdapterError,
     BadRequest,
-    Unavailable,
     UpstreamFailure,
     UpstreamNonsense,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from adapter.upstream.provider import Timeouts
+from adapter.upstream.pool import Pool, origin_of
 
 USER_AGENT = f"unified-directory-adapter/{__version__}"
 
-FOREIGN = (PyreqwestError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, OSError, ValueError)
-"""What the libraries may raise out of a request; each is known to `translated`."""
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, OSError, ValueError)
+"""What httpx, and whatever stands in for our transport, may raise out of a request; each is known to `translated`."""
+
+_LEFT_TO_THE_POOL = frozenset({b"connection", b"content-length", b"host", b"transfer-encoding"})
 
 
-def pool(timeouts: Timeouts) -> Client:
-    """The one pool: bodies as they are on the wire, redirects handed on, no cookies, no proxy from the environment."""
-    return (
-        ClientBuilder()
-        .gzip(enable=False)
-        .brotli(enable=False)
-        .zstd(enable=False)
-        .deflate(enable=False)
-        .follow_redirects(enable=False)
-        .referer(enable=False)
-        .no_proxy()
-        .user_agent(USER_AGENT)
-        .http1_lower_case_headers()
-        .connect_timeout(timedelta(seconds=timeouts.connect))
-        .read_timeout(timedelta(seconds=timeouts.answer))
-        .pool_max_idle_per_host(256)
-        .build()
-    )
+class OverPool(httpx.AsyncBaseTransport):
+    """httpx's requests over the pool, whole both ways."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        named = [(name.lower(), value) for name, value in request.headers.raw]
+        headers = [pair for pair in named if pair[0] not in _LEFT_TO_THE_POOL]
+        body = await request.aread() if "content-length" in request.headers else None
+        target = request.url.raw_path.decode("ascii")
+        reply = await self._pool.send(origin_of(request.url), request.method, target, headers, body)
+        try:
+            content = await reply.body()
+        finally:
+            reply.abort()
+        return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(content))
 
 
-def interface(client: Client, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+def interface(pool: Pool, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     """The httpx client over that pool, or over a transport in its place; it keeps no cookie and follows nothing."""
     return httpx.AsyncClient(
-        transport=transport or HttpxTransport(client, close_client=False),
+        transport=transport or OverPool(pool),
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": USER_AGENT},
         follow_redirects=False,
@@ -67,43 +54,22 @@ def interface(client: Client, transport: httpx.AsyncBaseTransport | None) -> htt
     )
 
 
-# The first line that fits holds. pyreqwest raises ValueError where a response header is not visible ASCII.
+# The first line that fits holds.
 _WORDS: tuple[tuple[tuple[type[Exception], ...], type[AdapterError]], ...] = (
-    ((RequestTimeoutError, httpx.TimeoutException, TimeoutError), UpstreamTimeout),
-    ((ClientClosedError,), Unavailable),
-    ((DecodeError, RedirectError, StatusError, httpx.DecodingError, httpx.RemoteProtocolError), UpstreamNonsense),
-    ((BuilderError, httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError), BadRequest),
-    ((PyreqwestError, httpx.HTTPError, OSError), UpstreamUnreachable),
+    ((httpx.TimeoutException, TimeoutError), UpstreamTimeout),
+    ((httpx.DecodingError, httpx.RemoteProtocolError), UpstreamNonsense),
+    ((httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError), BadRequest),
+    ((httpx.HTTPError, OSError), UpstreamUnreachable),
     ((ValueError, httpx.StreamError), UpstreamNonsense),
 )
-
-
-# pyreqwest (as of 0.15) calls it a ConnectError too where a connection ended instead of an answer, so that only the
-# innermost client's word tells that there never was one, and so that nothing went over it.
-_NO_CONNECTION = "client error (Connect)"
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def translated(error: Exception) -> AdapterError:
-    """Our word for what an HTTP library raised. Its text stays behind: it may hold the URL."""
+    """Our word for what httpx raised. Its text stays behind: it may hold the URL."""
     if isinstance(error, AdapterError):
         return error
     found = next((word() for kinds, word in _WORDS if isinstance(error, kinds)), UpstreamNonsense())
-    if isinstance(found, UpstreamFailure) and _never_left(error):
+    if isinstance(found, UpstreamFailure) and isinstance(error, _NOT_CONNECTED):
         found.was_sent = False
     return found
-
-
-def _never_left(error: Exception) -> bool:
-    """Whether a request certainly failed before anything of it was sent; of what is not known to, nobody can tell."""
-    inner = error if isinstance(error, PyreqwestError) else error.__cause__
-    if isinstance(inner, PyreqwestError):
-        details: Any = (inner.args[1] if len(inner.args) > 1 else None) or {}
-        return any(cause.get("message") == _NO_CONNECTION for cause in details.get("causes") or ())
-    return isinstance(error, _NOT_CONNECTED) and inner is None
-
-
-def broken(error: Exception) -> AdapterError:
-    """Likewise for what was raised while a body came in: one that breaks off was begun, so its sender was reached."""
-    found = translated(error)
-    return UpstreamNonsense("The provider's answer breaks off.") if type(found) is UpstreamUnreachable else found

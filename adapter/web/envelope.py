@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import msgspec
 
 from adapter.errors import InvalidCursor, InvalidParameter, UpstreamNonsense
+from adapter.upstream.connection import StreamedReply
 from adapter.upstream.protocol import Paging
-from adapter.upstream.streaming import StreamedReply
 from adapter.web.passing import Taken, only
 
 _DEFAULT_LIMIT = 100
@@ -14,7 +14,7 @@ _MAX_LIMIT = 1000
 _READING = frozenset({"GET", "HEAD"})
 _JSON = ("application/json", "application/vnd.")
 # The envelope is another body than the one these describe.
-_OF_THE_BODY = frozenset({"content-encoding", "content-length", "etag"})
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"etag"})
 
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -44,9 +44,9 @@ class Listing:
         return self._continuation is not None
 
     @property
-    def spent(self) -> frozenset[str]:
+    def spent(self) -> frozenset[bytes]:
         """The headers of a page that don't hold for its envelope."""
-        return _OF_THE_BODY | self._paging.headers
+        return _OF_THE_BODY | {name.encode() for name in self._paging.headers}
 
     def read(self, taken: Taken) -> None:
         """Take `limit` and `next_cursor` from the query; InvalidParameter, InvalidCursor."""

@@ -1,13 +1,13 @@
 """What passes through the raw doors and what stays behind: headers both ways, our own words in the query."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote_plus
 
 from adapter.errors import BadRequest, InvalidParameter
+from adapter.upstream.connection import RawHeaders
 from adapter.upstream.provider import Provider
+from adapter.upstream.transport import USER_AGENT
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
 Taken = Mapping[str, list[str]]
 
 _HOP_BY_HOP = frozenset(
@@ -52,50 +52,50 @@ _OURS_BEGIN = (b"x-forwarded-", b"cf-", b"sec-")
 # What would speak to a browser in our name.
 _NOT_HANDED_ON = frozenset(
     {
-        "alt-svc",
-        "clear-site-data",
-        "connection",
-        "content-security-policy",
-        "content-security-policy-report-only",
-        "keep-alive",
-        "nel",
-        "proxy-authenticate",
-        "proxy-connection",
-        "public-key-pins",
-        "ratelimit-limit",
-        "ratelimit-remaining",
-        "ratelimit-reset",
-        "report-to",
-        "reporting-endpoints",
-        "server",
-        "service-worker-allowed",
-        "set-cookie",
-        "set-cookie2",
-        "strict-transport-security",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "www-authenticate",
-        "x-content-type-options",
-        "x-request-id",
+        b"alt-svc",
+        b"clear-site-data",
+        b"connection",
+        b"content-security-policy",
+        b"content-security-policy-report-only",
+        b"keep-alive",
+        b"nel",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"public-key-pins",
+        b"ratelimit-limit",
+        b"ratelimit-remaining",
+        b"ratelimit-reset",
+        b"report-to",
+        b"reporting-endpoints",
+        b"server",
+        b"service-worker-allowed",
+        b"set-cookie",
+        b"set-cookie2",
+        b"strict-transport-security",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"www-authenticate",
+        b"x-content-type-options",
+        b"x-request-id",
     }
 )
 _MAX_NAMES = 1024
-_NONE: frozenset[str] = frozenset()
+_NONE: frozenset[bytes] = frozenset()
 _ADDED = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox")]
 
 
-class _Names(dict[Any, Any]):
-    """What becomes of each header name, worked out once: the name on the other side, or None where it stays behind."""
+class _Names(dict[bytes, bool]):
+    """Whether headers of a name pass, worked out once for each name."""
 
-    def __init__(self, passed_on: Callable[[Any], Any]) -> None:
-        self._passed_on = passed_on
+    def __init__(self, passes: Callable[[bytes], bool]) -> None:
+        self._passes = passes
 
-    def __missing__(self, name: Any) -> Any:
+    def __missing__(self, name: bytes) -> bool:
         if len(self) >= _MAX_NAMES:
             self.clear()
-        passed_on = self[name] = self._passed_on(name)
-        return passed_on
+        passes = self[name] = self._passes(name)
+        return passes
 
 
 class Outbound:
@@ -106,54 +106,48 @@ class Outbound:
         self._dropped = _HOP_BY_HOP | _OURS | {name for name in named if not name.endswith(b"*")}
         self._dropped_beginnings = _OURS_BEGIN + tuple(name[:-1] for name in named if name.endswith(b"*"))
         defaults = [(name.lower(), value) for name, value in provider.headers.items()]
-        self._defaults = [(name.encode(), (name, value)) for name, value in defaults]
-        self._names = _Names(self._passed_on)
+        self._defaults = [(name.encode(), value.encode()) for name, value in (*defaults, ("user-agent", USER_AGENT))]
+        self._names = _Names(self._passes)
 
-    def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[str, str]]:
+    def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[bytes, bytes]]:
         """What goes on of `given`, and the provider's default for what isn't; BadRequest for a value beyond ASCII.
 
         `keep_length` keeps the Content-Length of a body that is streamed or empty; any other gets its own.
         """
         names, fields = self._names, dict(given)
-        try:
-            kept = [(passed_on, str(value, "ascii")) for name, value in given if (passed_on := names[name])]
-        except UnicodeDecodeError:
-            raise BadRequest("A request header holds more than ASCII, which can't be sent on.") from None
+        kept = [pair for pair in given if names[pair[0]]]
+        if not b"".join([value for _, value in kept]).isascii():
+            raise BadRequest("A request header holds more than ASCII, which can't be sent on.")
         gone = _listed_as_hop_by_hop(given) if b"connection" in fields else _NONE
         if not keep_length and b"content-length" in fields:
-            gone |= {"content-length"}
+            gone |= {b"content-length"}
         if gone:
             kept = [pair for pair in kept if pair[0] not in gone]
-        for name, default in self._defaults:
-            if name not in fields or not names[name] or default[0] in gone:
+        for default in self._defaults:
+            name = default[0]
+            if name not in fields or not names[name] or name in gone:
                 kept.append(default)
         return kept
 
-    def _passed_on(self, name: bytes) -> str | None:
-        stays = name in self._dropped or name.startswith(self._dropped_beginnings)
-        return None if stays else name.decode("ascii")
+    def _passes(self, name: bytes) -> bool:
+        return name not in self._dropped and not name.startswith(self._dropped_beginnings)
 
 
-def _listed_as_hop_by_hop(given: RawHeaders) -> frozenset[str]:
+def _listed_as_hop_by_hop(given: RawHeaders) -> frozenset[bytes]:
     """The names that `Connection` lists."""
     listed = [value.lower() for name, value in given if name == b"connection"]
-    parts = b",".join(listed).split(b",") if listed else []
-    return frozenset([part.strip().decode("ascii", "replace") for part in parts])
+    return frozenset([part.strip() for part in b",".join(listed).split(b",")])
 
 
-def _handed_on(name: str) -> bytes | None:
-    return None if name in _NOT_HANDED_ON or name.startswith("access-control-") else name.encode()
+_handed_on = _Names(lambda name: name not in _NOT_HANDED_ON and not name.startswith(b"access-control-"))
 
 
-_handed_on_names = _Names(_handed_on)
-
-
-def inbound(headers: Iterable[tuple[str, str]], without: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
+def inbound(headers: RawHeaders, without: frozenset[bytes] = _NONE) -> list[tuple[bytes, bytes]]:
     """What is handed on of the provider's response headers, and what is added to them."""
-    names = _handed_on_names
+    names = _handed_on
+    kept = [pair for pair in headers if names[pair[0]]]
     if without:
-        headers = [pair for pair in headers if pair[0] not in without]
-    kept = [(handed_on, value.encode()) for name, value in headers if (handed_on := names[name])]
+        kept = [pair for pair in kept if pair[0] not in without]
     kept += _ADDED
     return kept
 

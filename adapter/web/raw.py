@@ -22,9 +22,9 @@ from adapter.models import Caller
 from adapter.models import Scope as Right
 from adapter.upstream.access import AccessTable
 from adapter.upstream.client import BoundClient
+from adapter.upstream.connection import StreamedReply
 from adapter.upstream.paths import checked_target
 from adapter.upstream.provider import Provider
-from adapter.upstream.streaming import StreamedReply
 from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, require_scope
 from adapter.web.doors import Door, behind, door_of
 from adapter.web.envelope import CursorSealer, Listing, length_of_list, may_list
@@ -235,16 +235,16 @@ class RawDoors:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _answer_headers(
-        self, call: Call, reply: StreamedReply, without: frozenset[str] = frozenset()
+        self, call: Call, reply: StreamedReply, without: frozenset[bytes] = frozenset()
     ) -> list[tuple[bytes, bytes]]:
-        headers = inbound(reply.headers, without | {"retry-after"} if reply.status == 429 else without)
+        headers = inbound(reply.headers, without | {b"retry-after"} if reply.status == 429 else without)
         if reply.status == 429:
             wait = self._provider.errors.wait(reply.fields)
             headers.append((b"retry-after", str(wait).encode()))
         headers += call.client.budget.raw_headers()
         return headers
 
-    def _list_headers(self, scope: Scope, body: Upload) -> list[tuple[str, str]]:
+    def _list_headers(self, scope: Scope, body: Upload) -> list[tuple[bytes, bytes]]:
         """As for the other doors, but in the provider's own format and uncompressed: the body is to be read here."""
         given = [
             (name, value)
@@ -254,14 +254,15 @@ class RawDoors:
         return self._outbound.headers(given, keep_length=not isinstance(body, bytes))
 
     async def _turn_pages(
-        self, call: Call, listing: Listing, headers: list[tuple[str, str]], body: Upload, send: Send
+        self, call: Call, listing: Listing, headers: list[tuple[bytes, bytes]], body: Upload, send: Send
     ) -> None:
         """One page, or the first of several that isn't empty."""
-        given = next((value for name, value in headers if name == "range"), None)
-        plain = [pair for pair in headers if pair[0] != "range"]
+        given = next((str(value, "ascii") for name, value in headers if name == b"range"), None)
+        plain = [pair for pair in headers if pair[0] != b"range"]
         page = listing.page_headers(given)
         for _ in range(_MAX_EMPTY_PAGES):
-            async with call.client.stream(call.method, call.judged.target, [*plain, *page.items()], body) as reply:
+            asked = [*plain, *((name.encode(), value.encode()) for name, value in page.items())]
+            async with call.client.stream(call.method, call.judged.target, asked, body) as reply:
                 await self._settle(call, reply)
                 if reply.status == 416 and page and given is None and not listing.continued and body is None:
                     page = {}  # a list that can't be ordered by the usual field comes as it pleases

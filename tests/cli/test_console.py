@@ -23,7 +23,7 @@ from adapter.errors import (
 )
 from tests.cli.running import clean_environment
 
-HEAVY = ("alembic", "asyncpg", "cryptography", "granian", "jmespath", "pyreqwest", "sqlalchemy", "starlette")
+HEAVY = ("alembic", "asyncpg", "cryptography", "granian", "httptools", "jmespath", "sqlalchemy", "starlette")
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -260,7 +260,7 @@ async def test_a_grant_that_was_revoked_at_the_provider_needs_reauth(alone: Cons
 async def test_a_stream_outlives_the_token_that_opened_it(alone: Consented) -> None:
     bound = await alone.houses[0].accounts.open(alone.account_id)
     alone.sandbox.faults([{"kind": "slow_body", "seconds": 1, "match": {"path": "/account"}, "times": 1}])
-    accept = [("accept", "application/vnd.heroku+json; version=3")]
+    accept = [(b"accept", b"application/vnd.heroku+json; version=3")]
     chunks: list[bytes] = []
 
     async with bound.stream("GET", "/account", accept) as reply:
@@ -281,7 +281,7 @@ async def test_a_stream_outlives_the_token_that_opened_it(alone: Consented) -> N
 async def test_a_stream_that_meets_a_lapsed_token_is_opened_with_a_fresh_one(alone: Consented) -> None:
     bound = await alone.houses[0].accounts.open(alone.account_id)
     await alone.lapse(known=False)
-    accept = [("accept", "application/vnd.heroku+json; version=3")]
+    accept = [(b"accept", b"application/vnd.heroku+json; version=3")]
 
     async with bound.stream("GET", "/account", accept) as reply:
         assert reply.status == 200

@@ -36,7 +36,7 @@ class TestCustom:
 
         assert (heard.status, heard.body, heard.header("etag")) == (207, body, '"x"')
         assert heard.header("content-encoding") == "gzip"
-        assert provider.requests[0].target == "/apps?x=%20a&&y&z=%27"
+        assert provider.requests[0].target == "/apps?x=%20a&&y&z='"
         assert provider.requests[0].header("authorization") == "Bearer HRKU-first"
 
     @pytest.mark.parametrize("status", [200, 201, 202, 301, 302, 307, 400, 402, 403, 404, 409, 416, 422, 500, 503])
@@ -57,6 +57,18 @@ class TestCustom:
 
         assert (heard.status, heard.body, heard.header("etag")) == (status, b"", '"e"')
         assert provider.requests[0].header("if-none-match") == '"e"'
+
+    async def test_header_values_are_handed_on_as_they_are(self, house: House, provider: Recorder) -> None:
+        provider.always = answer(200, b"x", ("x-name", "caf\xe9"), ("x-twice", "1"), ("x-twice", "2"))
+
+        heard = await ask(house, "/custom/apps")
+
+        assert heard.status == 200
+        assert [pair for pair in heard.headers if pair[0].startswith("x-name") or pair[0] == "x-twice"] == [
+            ("x-name", "caf\xe9"),
+            ("x-twice", "1"),
+            ("x-twice", "2"),
+        ]
 
     async def test_head_keeps_the_length_and_sends_nothing(self, house: House, provider: Recorder) -> None:
         provider.always = answer(200, b"", JSON, ("content-length", "4096"))
@@ -161,7 +173,9 @@ class TestCustom:
     @pytest.mark.parametrize(
         ("said", "status", "code"),
         [
-            (answer(200, b"x", ("x-name", "caf\xe9")), 502, "upstream_nonsense"),
+            (answer(200, b"x", ("x-name", "a\x01b")), 502, "upstream_nonsense"),
+            (answer(200, b"x", ("content-length", "1"), ("content-length", "2")), 502, "upstream_nonsense"),
+            (answer(101, b"", ("upgrade", "h2c"), ("connection", "upgrade")), 502, "upstream_nonsense"),
             (b"garbage\r\n\r\n", 502, "upstream_nonsense"),
             (b"", 504, "upstream_timeout"),
         ],
@@ -200,7 +214,7 @@ class TestCustom:
         async with asyncio.timeout(3):
             await provider.closed.wait()
 
-    async def test_a_caller_who_hangs_up_while_the_provider_thinks_frees_the_slot(
+    async def test_a_caller_who_hangs_up_while_the_provider_thinks_ends_the_request_and_frees_the_slot(
         self, house: House, provider: Recorder
     ) -> None:
         provider.always = b""
@@ -211,6 +225,7 @@ class TestCustom:
             await _until(lambda: slots.free == 31)
             writer.close()
             await _until(lambda: slots.free == 32)
+            await provider.closed.wait()
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -1,0 +1,409 @@
+"""One connection to the provider: requests are written to it as they are given, answers read as they come.
+
+Headers and bodies are bytes and stay bytes; httptools reads the answers, asyncio does TLS and the sockets. What is sent
+has no name or value with a line's end in it, and just as many bytes as it announces, so that nothing of one request can
+be taken for another. A connection that was left at any other point than the clean end of an answer is closed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+import httptools
+
+from adapter.errors import AdapterError, BadRequest, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+Body = bytes | AsyncIterable[bytes] | None
+
+_HELD = 256 * 1024
+"""Bytes of an answer that are kept for a reader who is slower than the provider."""
+_MAX_HEAD = 256 * 1024
+_BODILESS = frozenset({204, 304})
+_UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+
+
+class Origin(NamedTuple):
+    """Where requests are sent; `authority` is what the Host header says."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: bytes
+
+
+class Fields(Mapping[str, str]):
+    """One value a name, for what comes once; names in lower case."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, headers: RawHeaders) -> None:
+        self._raw = dict(headers)
+
+    def __getitem__(self, name: str) -> str:
+        return self._raw[name.encode("latin-1")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+class StreamedReply:
+    """An answer whose head is here and whose body is on its way, as it is on the wire."""
+
+    __slots__ = ("_connection", "_error", "_fields", "_parts", "_waiting", "headers", "held", "over", "status")
+
+    def __init__(self, connection: "Connection") -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Names in lower case, in their order, repeated ones too."""
+        self.over = False
+        """Whether all of the body has come."""
+        self.held = 0
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self._error: BaseException | None = None
+        self._fields: Fields | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def fields(self) -> Fields:
+        if self._fields is None:
+            self._fields = Fields(self.headers)
+        return self._fields
+
+    async def head(self) -> None:
+        """Return when status and headers are known; UpstreamFailure where none will come."""
+        while not self.status:
+            await self._change()
+
+    async def body(self) -> bytes:
+        """All that is left of the body, as often as it is asked for; UpstreamFailure where it breaks off."""
+        parts = self._parts if self.over else [part async for part in self.chunks()]
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = [whole]
+        return whole
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; UpstreamFailure where it breaks off."""
+        while True:
+            if self._parts:
+                parts, self._parts, self.held = self._parts, [], 0
+                yield b"".join(parts)
+            elif self.over:
+                return
+            else:
+                self._connection.flow()
+                await self._change()
+
+    def abort(self) -> None:
+        """End the request, unless it has ended by itself: nobody wants its answer any more."""
+        if not self.over:
+            self._connection.abort()
+
+    def add(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.held += len(part)
+
+    def fail(self, error: BaseException) -> None:
+        """What the reader gets once it has read what did come."""
+        if not self.over and self._error is None:
+            self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def _change(self) -> None:
+        """Return when something has come; raise what went wrong once all that did come has been read."""
+        if self._error is None:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        elif not self._parts:
+            raise self._error
+
+
+class Connection(asyncio.Protocol):
+    """One request after the other. `on_idle` is told when it can take the next, `on_closed` when there will be none.
+
+    Silence of the provider for `patience` seconds ends a request, and likewise a connection that nobody uses; while we
+    ourselves hold the provider up (a slow caller who reads or writes), it isn't taken for silence.
+    """
+
+    __slots__ = (
+        "_due",
+        "_fed",
+        "_interim",
+        "_keep",
+        "_loop",
+        "_method",
+        "_on_closed",
+        "_on_idle",
+        "_parser",
+        "_patience",
+        "_paused",
+        "_reply",
+        "_room",
+        "_timer",
+        "_transport",
+        "_upload",
+        "_waits",
+        "origin",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        patience: float,
+        *,
+        on_idle: Callable[["Connection"], None],
+        on_closed: Callable[["Connection"], None],
+    ) -> None:
+        self.origin = origin
+        self._patience = patience
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._reply: StreamedReply | None = None
+        self._method = ""
+        self._fed = 0
+        self._interim = self._keep = self._paused = self._waits = False
+        self._upload: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._due = self._loop.time() + patience
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def ask(self, method: str, target: str, headers: RawHeaders, body: Body) -> StreamedReply:
+        """Send a request; the reply's head is on its way. BadRequest for what would not be one request.
+
+        A body of bytes is announced here; the length of any other by its own Content-Length header, or it is chunked.
+        """
+        head = _head(method, target, self.origin, headers, body)
+        assert self._transport is not None
+        self._method, self._fed = method, 0
+        self._interim = self._keep = False
+        self._due = self._loop.time() + self._patience
+        self._reply = reply = StreamedReply(self)
+        if isinstance(body, bytes) or body is None:
+            self._transport.write(head + body if body else head)
+        else:
+            self._transport.write(head)
+            self._upload = self._loop.create_task(self._uploading(body, _announced(headers)))
+        return reply
+
+    def flow(self) -> None:
+        """Let more of the answer come: its reader has nothing left to read."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._due = self._loop.time() + self._patience
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._stop_upload()
+
+    # --- what asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        reply = self._reply
+        if reply is None:
+            self.abort()  # bytes that nobody asked for
+            return
+        self._due = self._loop.time() + self._patience
+        try:
+            self._parser.feed_data(data)
+        except _UNREADABLE:
+            reply.fail(UpstreamNonsense())
+            self.abort()
+            return
+        if not reply.status:
+            self._fed += len(data)
+            if self._fed > _MAX_HEAD:
+                reply.fail(UpstreamNonsense("The provider's answer has more headers than can be taken."))
+                self.abort()
+            return
+        if reply.over:
+            self._ended()
+        elif reply.held > _HELD and not self._paused:
+            self._hold_back()
+        reply.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._stop_upload()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            if exc is None and reply.status and _ends_with_connection(reply):
+                reply.over = True
+            reply.fail(_broken_off() if reply.status else UpstreamUnreachable())
+        self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        self._room = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    # --- what the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._reply is None or self._reply.over:
+            raise UpstreamNonsense
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reply is not None and not self._reply.status:  # trailers are nobody's
+            self._reply.headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        reply, status = self._reply, self._parser.get_status_code()
+        assert reply is not None
+        self._interim = 100 <= status < 200
+        if self._interim:
+            reply.headers.clear()
+            return
+        reply.status = status
+        self._keep = self._parser.should_keep_alive()
+        if self._method == "HEAD":
+            # What comes next is another answer, though the parser waits for a body.
+            self._parser = httptools.HttpResponseParser(self)
+            self._keep = self._keep or not _says_close(reply.headers)
+            reply.over = True
+
+    def on_body(self, body: bytes) -> None:
+        assert self._reply is not None
+        if self._reply.over:
+            raise UpstreamNonsense
+        self._reply.add(body)
+
+    def on_message_complete(self) -> None:
+        if not self._interim and self._reply is not None:
+            self._reply.over = True
+
+    # --- what follows from it
+
+    def _ended(self) -> None:
+        """The answer is here; what was not taken of the request by now is nobody's."""
+        sent = self._upload is None or self._upload.done()
+        self._reply = None
+        if self._paused:
+            self.flow()
+        if self._keep and sent and not self.is_closed:
+            self._upload = None
+            self._on_idle(self)
+        else:
+            self.abort()
+
+    def _hold_back(self) -> None:
+        assert self._transport is not None
+        self._paused = True
+        self._transport.pause_reading()
+
+    def _look(self) -> None:
+        """Whether it was silent too long. The time is put off with each sign of life, the timer only here."""
+        now = self._loop.time()
+        if self._paused or self._waits:
+            self._due = now + self._patience
+        if now < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+            return
+        if self._reply is not None:
+            self._reply.fail(UpstreamTimeout())
+        self.abort()
+
+    def _stop_upload(self) -> None:
+        if self._upload is not None and not self._upload.done() and self._upload is not asyncio.current_task():
+            self._upload.cancel()
+
+    async def _uploading(self, body: AsyncIterable[bytes], announced: int | None) -> None:
+        """Send a body on as it comes. What its sender raises, the reader of the answer gets."""
+        try:
+            await self._send_parts(body, announced)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the answer
+            if self._reply is not None:
+                self._reply.fail(error)
+            self.abort()
+
+    async def _send_parts(self, body: AsyncIterable[bytes], announced: int | None) -> None:
+        left = announced
+        self._waits = True
+        try:
+            async for part in body:
+                self._waits = False
+                if left is not None:
+                    left -= len(part)
+                    if left < 0:
+                        raise BadRequest("The body is longer than its Content-Length.")
+                await self._write(part if left is not None else b"%x\r\n%b\r\n" % (len(part), part))
+                self._waits = True
+        finally:
+            self._waits = False
+        if left:
+            raise BadRequest("The body is shorter than its Content-Length.")
+        if left is None:
+            await self._write(b"0\r\n\r\n")
+
+    async def _write(self, data: bytes) -> None:
+        """Return when there is room for more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+        if self._room is not None:
+            await self._room
+        self._due = self._loop.time() + self._patience
+
+
+def _head(method: str, target: str, origin: Origin, headers: RawHeaders, body: Body) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target.encode("ascii")), b"host: " + origin.authority]
+    lines += [b"%b: %b" % header for header in headers]
+    if isinstance(body, bytes):
+        lines.append(b"content-length: %d" % len(body))
+    elif body is not None and _announced(headers) is None:
+        lines.append(b"transfer-encoding: chunked")
+    head = b"\r\n".join(lines)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        raise BadRequest("A request header holds a line's end, which can't be sent on.")
+    return head + b"\r\n\r\n"
+
+
+def _announced(headers: RawHeaders) -> int | None:
+    return next((int(value) for name, value in headers if name == b"content-length"), None)
+
+
+def _says_close(headers: RawHeaders) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)
+
+
+def _ends_with_connection(reply: StreamedReply) -> bool:
+    """Whether the end of the connection is how this answer ends: it tells no length, and isn't chunked."""
+    fields = reply.fields
+    chunked = fields.get("transfer-encoding", "").lower().endswith("chunked")
+    return "content-length" not in fields and not chunked and reply.status not in _BODILESS
+
+
+def _broken_off() -> AdapterError:
+    return UpstreamNonsense("The provider's answer breaks off.")

@@ -1,0 +1,110 @@
+"""The connections to the provider: opened as they are needed, kept open between requests, closed together."""
+
+import asyncio
+import ssl
+from collections import defaultdict
+from functools import cached_property, partial
+
+import certifi
+import httpx
+
+from adapter.errors import BadRequest, Unavailable, UpstreamTimeout, UpstreamUnreachable
+from adapter.upstream.connection import Body, Connection, Origin, RawHeaders, StreamedReply
+from adapter.upstream.provider import Timeouts
+
+_PORTS = {"http": 80, "https": 443}
+_MAX_IDLE = 256
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Whom a URL is addressed to; BadRequest where that is nobody."""
+    port = url.port or _PORTS.get(url.scheme)
+    if port is None or not url.host:
+        raise BadRequest("The provider's address is no http(s) URL.")
+    return Origin(url.raw_host.decode("ascii"), port, url.scheme == "https", url.netloc)
+
+
+class Pool:
+    """Connections by origin. Nothing is followed, unpacked, remembered or repeated, and no proxy of the environment's
+    is used: a request is sent once, over a connection that stands, or fails.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
+        self._open: set[Connection] = set()
+        self._closing = asyncio.Event()
+
+    async def send(
+        self, origin: Origin, method: str, target: str, headers: RawHeaders, body: Body = None
+    ) -> StreamedReply:
+        """The answer, its head here and its body on its way; to be read to its end or aborted.
+
+        UpstreamUnreachable, UpstreamTimeout (`was_sent` False where there was no connection) or UpstreamNonsense;
+        BadRequest for headers that can't be sent. Cancelling it ends the request.
+        """
+        connection = self._waiting(origin) or await self._connected(origin)
+        try:
+            reply = connection.ask(method, target, headers, body)
+            await reply.head()
+        except BaseException:
+            connection.abort()
+            raise
+        return reply
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails."""
+        self._closing.set()
+        self._idle.clear()
+        for connection in list(self._open):
+            connection.abort()
+        await asyncio.sleep(0)  # they end in the loop's next round
+
+    def _waiting(self, origin: Origin) -> Connection | None:
+        """The one that was used last: the others may fall out of use and be closed."""
+        idle = self._idle[origin]
+        while idle:
+            connection = idle.pop()
+            if not connection.is_closed:
+                return connection
+        return None
+
+    async def _connected(self, origin: Origin) -> Connection:
+        if self._closing.is_set():
+            raise Unavailable
+        made = partial(Connection, origin, self._timeouts.answer, on_idle=self._lay_back, on_closed=self._forget)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, connection = await loop.create_connection(
+                    made, origin.host, origin.port, ssl=self._trust if origin.tls else None
+                )
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
+            failure = UpstreamTimeout() if isinstance(error, TimeoutError) else UpstreamUnreachable()
+            failure.was_sent = False
+            raise failure from None
+        self._open.add(connection)
+        return connection
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        idle = self._idle[connection.origin]
+        if connection in idle:
+            idle.remove(connection)
+
+    def _lay_back(self, connection: Connection) -> None:
+        idle = self._idle[connection.origin]
+        if self._closing.is_set() or len(idle) >= _MAX_IDLE:
+            connection.abort()
+        else:
+            idle.append(connection)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's where it has none."""
+        context = ssl.create_default_context()
+        paths = ssl.get_default_verify_paths()
+        if not (paths.cafile or paths.capath):
+            context.load_verify_locations(certifi.where())
+        context.set_alpn_protocols(["http/1.1"])
+        return context
