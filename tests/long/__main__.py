@@ -1,10 +1,12 @@
-"""What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seed N]`.
+"""What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seconds N] [--seed N]`.
 
 `kill-gather` and `kill-offboard` kill adapters at work; `two-processes` counts what two of them ask for twice; `faults`
-strikes one with every fault there is while it is read from and written through; `flow` sends a gigabyte each way.
+strikes one with every fault there is while it is read from and written through; `flow` sends a gigabyte each way;
+`many-processes` asks four, as workers of one server and as four servers, whatever should not depend on which is asked.
 """
 
 import argparse
+import asyncio
 import secrets
 import sys
 import tempfile
@@ -12,27 +14,34 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from adapter.logs import configure
+from adapter.storage.database import Database
 from tests.faults.flow import GIBIBYTE, HELD, MIB, download, upload
 from tests.faults.trials import a_trial_apart
 from tests.long.faults import Found, strike_again
 from tests.long.kill_gather import Trial, kill_gather
 from tests.long.kill_offboard import Trial as Offboarding
 from tests.long.kill_offboard import kill_offboard
+from tests.long.many.fleet import Layout
+from tests.long.many_processes import many_processes
 from tests.long.two_processes import two_processes
 from tests.storage.servers import PostgresServer
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long", description=__doc__)
-    parser.add_argument("trial", choices=[*TRIALS])
+    parser.add_argument("trial", choices=[*TRIALS, "many-processes"])
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each layout of many-processes")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     configure("error", "console")
     server = PostgresServer()
     try:
+        if asked.trial == "many-processes":
+            return _many_processes(asked.seconds, asked.seed, server)
         return TRIALS[asked.trial](asked.runs, asked.seed, server)
     finally:
         server.stop()
@@ -121,6 +130,23 @@ def _flow(runs: int, seed: int, server: PostgresServer) -> int:
     for name, growth in growths.items():
         sys.stdout.write(f"flow: {name} of 1 GiB to or from whoever is slow: {growth / MIB:.1f} MiB more memory\n")
     return int(max(growths.values()) >= HELD)
+
+
+def _many_processes(seconds: float, seed: int, server: PostgresServer) -> int:
+    sys.stdout.write(f"many-processes: 4 of them, {seconds:.0f} s for each layout, seed {seed}\n")
+    for layout in get_args(Layout):
+        sys.stdout.write(f"{layout}\n")
+        url = server.create()
+        asyncio.run(Database(url).migrate())
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                for name, measured in many_processes(layout, 4, url, seed, Path(directory), seconds=seconds):
+                    sys.stdout.write(f"  {name:<14}{measured}\n")
+                    sys.stdout.flush()
+            except AssertionError as fault:
+                sys.stdout.write(f"\nBROKEN, seed {seed}: {fault}\n")
+                return 1
+    return 0
 
 
 def _tell(line: str) -> None:
