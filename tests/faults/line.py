@@ -127,6 +127,10 @@ class Line:
     async def _cut(self) -> None:
         assert self._server is not None
         self._server.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close what is open."""
         for writer in self._connections:
             writer.transport.abort()
 

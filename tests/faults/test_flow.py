@@ -18,11 +18,13 @@ from tests.long.served import Served
 
 SIZE = 64 * MIB
 HANGING = 24
+POOL_S, SLOT_S = 30.0, 10.0
+"""After so many seconds the pool ends a request by itself, or whoever waits for a slot is refused."""
 
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial, Served]]:
-    with a_trial_apart(tmp_path_factory.mktemp("apart"), upstream_timeout=30.0) as (trial, served):
+    with a_trial_apart(tmp_path_factory.mktemp("apart"), upstream_timeout=POOL_S) as (trial, served):
         yield trial, served
 
 
@@ -53,12 +55,18 @@ def test_an_account_that_hangs_slows_no_other(trial: Trial) -> None:
             took.append(time.monotonic() - began)
             assert answer.status_code == 200
 
-        assert sorted(took)[5] < 0.25
+        assert sorted(took)[5] < trial.connected.settings.upstream_timeout / 2
         assert {call.result().status_code for call in hanging} <= {503, 504}
     assert trial.http.delete(f"/integrated-account/{other}").status_code == 200
 
 
-def test_a_caller_who_leaves_ends_the_answer_that_was_on_its_way(trial: Trial) -> None:
+def leaves(caller: socket.socket) -> None:
+    caller.shutdown(socket.SHUT_RDWR)
+    caller.close()
+
+
+def test_a_caller_who_leaves_ends_the_answer_that_was_on_its_way(apart: tuple[Trial, Served]) -> None:
+    trial, _ = apart
     ended: list[str] = []
 
     async def endless(asked: Asked) -> None:
@@ -72,11 +80,30 @@ def test_a_caller_who_leaves_ends_the_answer_that_was_on_its_way(trial: Trial) -
         heard = b""
         while b"begun" not in heard:
             heard += caller.recv(1024)
-        caller.shutdown(socket.SHUT_RDWR)
-        caller.close()
-
-        # Sooner than by any timeout of the pool's, which is a second here.
+        began = time.monotonic()
+        leaves(caller)
         until(lambda: bool(ended), "the end of the upstream request")
+
+    assert time.monotonic() - began < POOL_S / 2
+
+
+def test_callers_who_leave_before_an_answer_has_begun_take_no_slots_with_them(apart: tuple[Trial, Served]) -> None:
+    """The provider goes on with their requests: the pool can't take one back."""
+    trial, _ = apart
+    slots = trial.connected.settings.upstream_concurrency
+    before = len(trial.line.asked)
+    with trial.line.bad(only(hangs, path="/apps/big")):
+        callers = [connection(trial) for _ in range(slots)]
+        for caller in callers:
+            caller.sendall(head(trial, "GET"))
+        until(lambda: len(trial.line.asked) - before == slots, "every slot of the account taken")
+        began = time.monotonic()
+        for caller in callers:
+            leaves(caller)
+
+        assert trial.ask("/custom/teams").status_code == 200
+        assert time.monotonic() - began < SLOT_S / 2
+    trial.line.call(trial.line.hang_up)
 
 
 def test_a_caller_who_leaves_does_not_end_a_write(trial: Trial) -> None:

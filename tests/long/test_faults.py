@@ -8,7 +8,7 @@ from tests.long.faults import Found, faults
 
 
 @pytest.mark.parametrize(
-    ("engine", "strikes"), [("sqlite", ["full", "clock", "lost_after_all"]), ("postgresql", ["disconnected", "clock"])]
+    ("engine", "strikes"), [("sqlite", ["full", "lost_after_all"]), ("postgresql", ["disconnected", "clock"])]
 )
 def test_an_adapter_that_is_struck_under_load_loses_nothing(engine: str, strikes: list[str], tmp_path: Path) -> None:
     found = Found()
