@@ -116,6 +116,9 @@ class DatabaseKeeper:
         self._proofs: dict[str, tuple[int, bool]] = {}
         self._cost: int | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._wanted = self._written = 0
+        """How often something was to be kept so far, and how many of these are over and done with."""
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     async def load(self) -> tuple[StoredDirectory, list[State]]:
         """Everything that is kept; what can't be read any more is left out, to be fetched again."""
@@ -182,13 +185,16 @@ class DatabaseKeeper:
         `settling` makes what is to be kept of lagging lists out of what is. Writes that are answered in the same moment
         share a transaction, and the generation after them.
         """
-        generation = await self._marking.ask(_Mark(touched, settling))
-        return generation if self._shared else None
+        return await self._marking.ask(_Mark(touched, settling))
 
     async def settle(self) -> None:
-        """Return when everything to be kept is."""
-        while self._writer is not None and not self._writer.done():
-            await asyncio.wait({self._writer})
+        """Return when everything that is to be kept by now is. Under load there is always more to come: who waited for
+        that too would wait for as long as anybody asks for anything.
+        """
+        if self._written < self._wanted and self._writer is not None and not self._writer.done():
+            over = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._wanted, over))
+            await over
 
     # --- batches
 
@@ -223,24 +229,41 @@ class DatabaseKeeper:
     # --- writing behind
 
     def _write(self) -> None:
+        self._wanted += 1
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        while self._kept or self._returned or self._proofs or self._cost is not None:
-            await asyncio.sleep(0)
-            kept, self._kept = self._kept, {}
-            returned, self._returned = self._returned, []
-            proofs, self._proofs = self._proofs, {}
-            cost, self._cost = self._cost, None
-            try:
-                await self._save(kept, proofs, cost)
-            except StorageUnavailable as error:
-                # What was read stands in memory and is answered from there; after a restart it is read again.
-                _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
-            except Exception:  # noqa: BLE001  # a fault of ours, told as one; the claims must go back all the same
-                _log.exception("units_not_kept", integrated_account_id=self._account_id, units=len(kept))
-            await self._claims.release([self._key(path) for path in (*kept, *returned)], self._account_id)
+        try:
+            while self._written < self._wanted:
+                await asyncio.sleep(0)
+                await self._write_batch()
+                self._tell(self._written)
+        finally:
+            self._tell(self._wanted)
+
+    def _tell(self, written: int) -> None:
+        """Those who wait for no more than this wait no longer."""
+        for _, over in (each for each in self._waiting if each[0] <= written):
+            if not over.done():
+                over.set_result(None)
+        self._waiting = [each for each in self._waiting if each[0] > written]
+
+    async def _write_batch(self) -> None:
+        wanted = self._wanted
+        kept, self._kept = self._kept, {}
+        returned, self._returned = self._returned, []
+        proofs, self._proofs = self._proofs, {}
+        cost, self._cost = self._cost, None
+        try:
+            await self._save(kept, proofs, cost)
+        except StorageUnavailable as error:
+            # What was read stands in memory and is answered from there; after a restart it is read again.
+            _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
+        except Exception:  # noqa: BLE001  # a fault of ours, told as one; the claims must go back all the same
+            _log.exception("units_not_kept", integrated_account_id=self._account_id, units=len(kept))
+        await self._claims.release([self._key(path) for path in (*kept, *returned)], self._account_id)
+        self._written = wanted
 
     async def _save(
         self, kept: Mapping[str, tuple[State, int]], proofs: Mapping[str, tuple[int, bool]], cost: int | None

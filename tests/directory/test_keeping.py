@@ -154,6 +154,46 @@ async def test_a_write_is_remembered_over_a_restart(start: Start) -> None:
     assert after.provider.calls == ["/teams", "/teams/t1/members", "/teams"]
 
 
+async def test_what_is_read_after_a_write_is_fresh_after_a_restart(start: Start) -> None:
+    before = start()
+    await before.write()
+    await before.read()
+    await before.keeper.settle()
+
+    assert not (await start().read()).stale
+    assert before.provider.calls == ["/teams"]
+
+
+class Endless(UnitStore):
+    """While a reading is saved, the next one has come, until one may come after all."""
+
+    keeper: DatabaseKeeper
+    saved = 0
+
+    async def save(self, account_id: str, generation: int, units: Sequence[StoredUnit]) -> None:
+        self.saved += 1
+        if self.saved < 100:
+            self.keeper.keep(State(f"/teams/{self.saved}/members", [], fetched_at=1.0, cost=1), 0)
+        await super().save(account_id, generation, units)
+
+
+async def test_a_write_waits_for_what_was_read_before_it_and_for_nothing_later(
+    start: Start, database: Database
+) -> None:
+    process = start(store := Endless(database))
+    store.keeper = process.keeper
+    await process.read()
+
+    await process.write()
+
+    assert 1 <= store.saved < 10
+    assert [(unit.path, unit.stale) for unit in await store.load(ME, ["/teams"])] == [("/teams", True)]
+    await process.units.close()
+    while store.saved < 100:
+        await process.keeper.settle()
+    assert len(await store.load(ME)) == 100
+
+
 @pytest.mark.parametrize(
     "body",
     [
