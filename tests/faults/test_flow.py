@@ -1,5 +1,6 @@
 """Backpressure and bulkheads: nobody's slowness is held in memory, or borne by others."""
 
+import asyncio
 import socket
 import sys
 import time
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from tests.cli.running import until
-from tests.faults.flow import HELD, MIB, connection, download, head, upload
+from tests.faults.flow import BLOCK, HELD, MIB, connection, download, head, stalled, upload
 from tests.faults.line import Asked
 from tests.faults.trials import HEROKU, Trial, a_trial_apart
 from tests.faults.troubles import hangs, only
@@ -88,11 +89,15 @@ def test_a_caller_who_leaves_ends_the_answer_that_was_on_its_way(apart: tuple[Tr
 
 
 def test_callers_who_leave_before_an_answer_has_begun_take_no_slots_with_them(apart: tuple[Trial, Served]) -> None:
-    """The provider goes on with their requests: the pool can't take one back."""
     trial, _ = apart
-    slots = trial.connected.settings.upstream_concurrency
+    slots, ended = trial.connected.settings.upstream_concurrency, []
     before = len(trial.line.asked)
-    with trial.line.bad(only(hangs, path="/apps/big")):
+
+    async def silent(asked: Asked) -> None:
+        await asked.gone()
+        ended.append(asked.path)
+
+    with trial.line.bad(only(silent, path="/apps/big")):
         callers = [connection(trial) for _ in range(slots)]
         for caller in callers:
             caller.sendall(head(trial, "GET"))
@@ -102,8 +107,52 @@ def test_callers_who_leave_before_an_answer_has_begun_take_no_slots_with_them(ap
             leaves(caller)
 
         assert trial.ask("/custom/teams").status_code == 200
+        until(lambda: len(ended) == slots, "the end of the upstream requests")
         assert time.monotonic() - began < SLOT_S / 2
-    trial.line.call(trial.line.hang_up)
+
+
+def test_a_caller_who_takes_their_time_is_no_slow_provider(trial: Trial) -> None:
+    pieces, pause = 8, trial.connected.settings.upstream_timeout / 4
+    with trial.line.bad(only(swallows, path="/apps/big")), connection(trial) as caller:
+        caller.sendall(head(trial, "PUT", pieces * MIB))
+        for _ in range(pieces):
+            caller.sendall(b"x" * MIB)
+            time.sleep(pause)
+
+        assert caller.recv(1024).startswith(b"HTTP/1.1 200")
+
+
+async def swallows(asked: Asked) -> None:
+    await asked.body()
+    await asked.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
+def test_an_answer_that_breaks_off_before_a_slow_caller_has_read_it_ends_for_them_too(
+    apart: tuple[Trial, Served],
+) -> None:
+    trial, _ = apart
+    sent, gives_up = [0], asyncio.Event()
+
+    async def floods(asked: Asked) -> None:
+        await asked.write(f"HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n".encode())
+        flood = asyncio.create_task(flooding(asked))
+        await gives_up.wait()
+        flood.cancel()
+        asked.writer.transport.abort()
+
+    async def flooding(asked: Asked) -> None:
+        while True:
+            await asked.write(BLOCK)
+            sent[0] += len(BLOCK)
+
+    with trial.line.bad(only(floods, path="/apps/big")), connection(trial) as caller:
+        caller.sendall(head(trial, "GET"))
+        stalled(sent)
+        trial.line.call(gives_up.set)
+        got = len(b"".join(iter(lambda: caller.recv(MIB), b"")))
+
+    assert 0 < got < SIZE
+    trial.is_well()
 
 
 def test_a_caller_who_leaves_does_not_end_a_write(trial: Trial) -> None:

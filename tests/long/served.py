@@ -1,7 +1,8 @@
 """The adapter in a process of its own that starts in a moment, to be killed."""
 
-import asyncio
+import importlib
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -70,7 +71,9 @@ def _serve(settings: Settings, first: Callable[[], object] | None) -> None:
     configure("error", "json")
     if first is not None:
         first()
-    asyncio.run(_until_killed(settings))
+    # The loop that `adapter serve` runs on.
+    loops = importlib.import_module("asyncio" if sys.platform == "win32" else "uvloop")
+    loops.run(_until_killed(settings))
 
 
 async def _until_killed(settings: Settings) -> None:
