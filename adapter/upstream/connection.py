@@ -1,35 +1,26 @@
 """One connection to the provider: requests are written to it as they are given, answers read as they come.
 
-Headers and bodies are bytes and stay bytes; httptools reads the answers, asyncio does TLS and the sockets. What is sent
-has no name or value with a line's end in it, and just as many bytes as it announces, so that nothing of one request can
-be taken for another. A connection that was left at any other point than the clean end of an answer is closed.
+Bodies are bytes and stay bytes; httptools reads the answers, asyncio does TLS and the sockets. A body that is sent has
+just as many bytes as its head announces, so that nothing of one request can be taken for another. A connection that was
+left at any other point than the clean end of an answer is closed.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from typing import cast
 
 import httptools
 
 from adapter.errors import AdapterError, BadRequest, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+from adapter.upstream.request import Body, Origin, RawHeaders, announced, head_of
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
-Body = bytes | AsyncIterable[bytes] | None
+__all__ = ["Body", "Connection", "Fields", "Origin", "RawHeaders", "StreamedReply"]
 
 _HELD = 256 * 1024
 """Bytes of an answer that are kept for a reader who is slower than the provider."""
-_MAX_HEAD = 256 * 1024
-_BODILESS = frozenset({204, 304})
+_MAX_UNHELD = 256 * 1024
+"""Bytes that may come without one of the body among them: headers, trailers, what chunks bring along."""
 _UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
-
-
-class Origin(NamedTuple):
-    """Where requests are sent; `authority` is what the Host header says."""
-
-    host: str
-    port: int
-    tls: bool
-    authority: bytes
 
 
 class Fields(Mapping[str, str]):
@@ -42,6 +33,9 @@ class Fields(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._raw[name.encode("latin-1")].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1") in self._raw
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._raw)
@@ -103,6 +97,10 @@ class StreamedReply:
         if not self.over:
             self._connection.abort()
 
+    def finish(self) -> None:
+        """That was all of it, unless something went wrong before."""
+        self.over = self.over or self._error is None
+
     def add(self, part: bytes) -> None:
         self._parts.append(part)
         self.held += len(part)
@@ -118,22 +116,23 @@ class StreamedReply:
             self._waiting.set_result(None)
 
     async def _change(self) -> None:
-        """Return when something has come; raise what went wrong once all that did come has been read."""
-        if self._error is None:
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        elif not self._parts:
-            raise self._error
+        """Return when something has come; raise what went wrong."""
+        error = self._error
+        if error is not None:
+            raise error.fresh() if isinstance(error, AdapterError) else error.with_traceback(None)
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
 
 
 class Connection(asyncio.Protocol):
     """One request after the other. `on_idle` is told when it can take the next, `on_closed` when there will be none.
 
-    Silence of the provider for `patience` seconds ends a request, and likewise a connection that nobody uses; while we
-    ourselves hold the provider up (a slow caller who reads or writes), it isn't taken for silence.
+    `patience` seconds are what the provider has for the head of an answer, and for each silence within its body; and as
+    long a connection may lie unused. While we ourselves hold the provider up (a slow caller who reads or writes), it
+    isn't taken for silence.
     """
 
     __slots__ = (
@@ -150,6 +149,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_reply",
         "_room",
+        "_said_all",
         "_timer",
         "_transport",
         "_upload",
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._reply: StreamedReply | None = None
         self._method = ""
         self._fed = 0
-        self._interim = self._keep = self._paused = self._waits = False
+        self._interim = self._keep = self._paused = self._said_all = self._waits = False
         self._upload: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._due = self._loop.time() + patience
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
 
         A body of bytes is announced here; the length of any other by its own Content-Length header, or it is chunked.
         """
-        head = _head(method, target, self.origin, headers, body)
+        head = head_of(method, target, self.origin, headers, body)
         assert self._transport is not None
         self._method, self._fed = method, 0
         self._interim = self._keep = False
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body if body else head)
         else:
             self._transport.write(head)
-            self._upload = self._loop.create_task(self._uploading(body, _announced(headers)))
+            self._upload = self._loop.create_task(self._uploading(body, announced(headers)))
         return reply
 
     def flow(self) -> None:
@@ -227,24 +227,29 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.abort()  # bytes that nobody asked for
             return
-        self._due = self._loop.time() + self._patience
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except _UNREADABLE:
-            reply.fail(UpstreamNonsense())
-            self.abort()
+            self._break_off(reply, UpstreamNonsense())
+            return
+        if self._fed > _MAX_UNHELD and not reply.over:
+            self._break_off(reply, UpstreamNonsense("The provider's answer has more headers than can be taken."))
             return
         if not reply.status:
-            self._fed += len(data)
-            if self._fed > _MAX_HEAD:
-                reply.fail(UpstreamNonsense("The provider's answer has more headers than can be taken."))
-                self.abort()
             return
+        self._due = self._loop.time() + self._patience
         if reply.over:
             self._ended()
         elif reply.held > _HELD and not self._paused:
             self._hold_back()
         reply.wake()
+
+    def eof_received(self) -> None:
+        """The provider has said all it had to say. A TLS connection that is merely cut off does not get here, so that
+        nobody can shorten an answer that only the end of its connection ends (RFC 9112, 9.8).
+        """
+        self._said_all = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -254,15 +259,17 @@ class Connection(asyncio.Protocol):
             self._room.set_result(None)
         reply, self._reply = self._reply, None
         if reply is not None:
-            if exc is None and reply.status and _ends_with_connection(reply):
-                reply.over = True
+            if exc is None and self._said_all and reply.status and _ends_with_connection(reply):
+                reply.finish()
             reply.fail(_broken_off() if reply.status else UpstreamUnreachable())
         self._on_closed(self)
+        del self._parser  # it holds our methods, and so us
 
     def pause_writing(self) -> None:
         self._room = self._loop.create_future()
 
     def resume_writing(self) -> None:
+        self._due = self._loop.time() + self._patience
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
@@ -278,25 +285,30 @@ class Connection(asyncio.Protocol):
             self._reply.headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        reply, status = self._reply, self._parser.get_status_code()
-        assert reply is not None
-        self._interim = 100 <= status < 200
+        reply, parser = self._reply, self._parser
+        status = parser.get_status_code()
+        if reply is None or status < 100 or status == 101:  # nobody asked for another protocol
+            raise UpstreamNonsense
+        self._interim = status < 200
         if self._interim:
             reply.headers.clear()
             return
+        if "transfer-encoding" in reply.fields and not _is_chunked(reply.headers):
+            raise UpstreamNonsense
         reply.status = status
-        self._keep = self._parser.should_keep_alive()
+        self._keep = parser.should_keep_alive()
         if self._method == "HEAD":
-            # What comes next is another answer, though the parser waits for a body.
+            # What comes next is another answer, though the parser waits for a body, whose length it may not know.
             self._parser = httptools.HttpResponseParser(self)
-            self._keep = self._keep or not _says_close(reply.headers)
+            self._keep = self._keep or (parser.get_http_version() == "1.1" and not _says_close(reply.headers))
             reply.over = True
 
     def on_body(self, body: bytes) -> None:
-        assert self._reply is not None
-        if self._reply.over:
+        reply = self._reply
+        if reply is None or reply.over or not reply.status:
             raise UpstreamNonsense
-        self._reply.add(body)
+        self._fed = 0
+        reply.add(body)
 
     def on_message_complete(self) -> None:
         if not self._interim and self._reply is not None:
@@ -306,15 +318,20 @@ class Connection(asyncio.Protocol):
 
     def _ended(self) -> None:
         """The answer is here; what was not taken of the request by now is nobody's."""
-        sent = self._upload is None or self._upload.done()
+        assert self._transport is not None
+        sent = (self._upload is None or self._upload.done()) and not self._transport.get_write_buffer_size()
         self._reply = None
         if self._paused:
             self.flow()
-        if self._keep and sent and not self.is_closed:
+        if self._keep and sent and not self._transport.is_closing():
             self._upload = None
             self._on_idle(self)
         else:
             self.abort()
+
+    def _break_off(self, reply: StreamedReply, error: AdapterError) -> None:
+        reply.fail(error)
+        self.abort()
 
     def _hold_back(self) -> None:
         assert self._transport is not None
@@ -337,10 +354,10 @@ class Connection(asyncio.Protocol):
         if self._upload is not None and not self._upload.done() and self._upload is not asyncio.current_task():
             self._upload.cancel()
 
-    async def _uploading(self, body: AsyncIterable[bytes], announced: int | None) -> None:
+    async def _uploading(self, body: AsyncIterable[bytes], length: int | None) -> None:
         """Send a body on as it comes. What its sender raises, the reader of the answer gets."""
         try:
-            await self._send_parts(body, announced)
+            await self._send_parts(body, length)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the answer
@@ -348,24 +365,31 @@ class Connection(asyncio.Protocol):
                 self._reply.fail(error)
             self.abort()
 
-    async def _send_parts(self, body: AsyncIterable[bytes], announced: int | None) -> None:
-        left = announced
+    async def _send_parts(self, body: AsyncIterable[bytes], length: int | None) -> None:
+        left = length
         self._waits = True
         try:
             async for part in body:
-                self._waits = False
+                self._go_on()
                 if left is not None:
                     left -= len(part)
                     if left < 0:
                         raise BadRequest("The body is longer than its Content-Length.")
-                await self._write(part if left is not None else b"%x\r\n%b\r\n" % (len(part), part))
+                    await self._write(part)
+                elif part:  # a chunk without a byte would be the last
+                    await self._write(b"%x\r\n%b\r\n" % (len(part), part))
                 self._waits = True
         finally:
-            self._waits = False
+            self._go_on()
         if left:
             raise BadRequest("The body is shorter than its Content-Length.")
         if left is None:
             await self._write(b"0\r\n\r\n")
+
+    def _go_on(self) -> None:
+        """It's the provider's turn again, from now on."""
+        self._waits = False
+        self._due = self._loop.time() + self._patience
 
     async def _write(self, data: bytes) -> None:
         """Return when there is room for more."""
@@ -376,33 +400,18 @@ class Connection(asyncio.Protocol):
         self._due = self._loop.time() + self._patience
 
 
-def _head(method: str, target: str, origin: Origin, headers: RawHeaders, body: Body) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target.encode("ascii")), b"host: " + origin.authority]
-    lines += [b"%b: %b" % header for header in headers]
-    if isinstance(body, bytes):
-        lines.append(b"content-length: %d" % len(body))
-    elif body is not None and _announced(headers) is None:
-        lines.append(b"transfer-encoding: chunked")
-    head = b"\r\n".join(lines)
-    ends = len(lines) - 1
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
-        raise BadRequest("A request header holds a line's end, which can't be sent on.")
-    return head + b"\r\n\r\n"
-
-
-def _announced(headers: RawHeaders) -> int | None:
-    return next((int(value) for name, value in headers if name == b"content-length"), None)
-
-
 def _says_close(headers: RawHeaders) -> bool:
     return any(name == b"connection" and b"close" in value.lower() for name, value in headers)
 
 
+def _is_chunked(headers: RawHeaders) -> bool:
+    """Whether its chunks are all that was made of the body on the way: nothing else was asked for."""
+    return [value.lower() for name, value in headers if name == b"transfer-encoding"] == [b"chunked"]
+
+
 def _ends_with_connection(reply: StreamedReply) -> bool:
     """Whether the end of the connection is how this answer ends: it tells no length, and isn't chunked."""
-    fields = reply.fields
-    chunked = fields.get("transfer-encoding", "").lower().endswith("chunked")
-    return "content-length" not in fields and not chunked and reply.status not in _BODILESS
+    return "content-length" not in reply.fields and "transfer-encoding" not in reply.fields
 
 
 def _broken_off() -> AdapterError:

@@ -3,17 +3,22 @@
 import asyncio
 import ssl
 from collections import defaultdict
+from contextlib import suppress
 from functools import cached_property, partial
+from pathlib import Path
 
 import certifi
 import httpx
 
-from adapter.errors import BadRequest, Unavailable, UpstreamTimeout, UpstreamUnreachable
-from adapter.upstream.connection import Body, Connection, Origin, RawHeaders, StreamedReply
+from adapter.errors import BadRequest, Unavailable, UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
+from adapter.upstream.connection import Connection, StreamedReply
 from adapter.upstream.provider import Timeouts
+from adapter.upstream.request import Body, Origin, RawHeaders
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_IDLE = 256
+_ROUNDS = 16
+"""Of the loop, at most, in which connections end that are closed at once: one or two, more with TLS."""
 
 
 def origin_of(url: httpx.URL) -> Origin:
@@ -46,9 +51,13 @@ class Pool:
         connection = self._waiting(origin) or await self._connected(origin)
         try:
             reply = connection.ask(method, target, headers, body)
-            await reply.head()
         except BaseException:
             connection.abort()
+            raise
+        try:
+            await reply.head()
+        except BaseException:
+            reply.abort()  # not the connection: once the answer is over, it may be another's already
             raise
         return reply
 
@@ -58,7 +67,9 @@ class Pool:
         self._idle.clear()
         for connection in list(self._open):
             connection.abort()
-        await asyncio.sleep(0)  # they end in the loop's next round
+        for _ in range(_ROUNDS):
+            if self._open:
+                await asyncio.sleep(0)
 
     def _waiting(self, origin: Origin) -> Connection | None:
         """The one that was used last: the others may fall out of use and be closed."""
@@ -80,9 +91,12 @@ class Pool:
                     made, origin.host, origin.port, ssl=self._trust if origin.tls else None
                 )
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
-            failure = UpstreamTimeout() if isinstance(error, TimeoutError) else UpstreamUnreachable()
-            failure.was_sent = False
-            raise failure from None
+            raise _unsent(UpstreamTimeout() if isinstance(error, TimeoutError) else UpstreamUnreachable()) from None
+        if connection.is_closed:  # again, or cut off at once
+            raise _unsent(UpstreamUnreachable())
+        if self._closing.is_set():
+            connection.abort()
+            raise Unavailable
         self._open.add(connection)
         return connection
 
@@ -103,8 +117,19 @@ class Pool:
     def _trust(self) -> ssl.SSLContext:
         """The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's where it has none."""
         context = ssl.create_default_context()
-        paths = ssl.get_default_verify_paths()
-        if not (paths.cafile or paths.capath):
+        if not _has_authorities(ssl.get_default_verify_paths()):
             context.load_verify_locations(certifi.where())
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+def _has_authorities(paths: ssl.DefaultVerifyPaths) -> bool:
+    """Whether the system has any: a directory without a certificate is none."""
+    with suppress(OSError):
+        return bool(paths.cafile) or (bool(paths.capath) and any(Path(paths.capath).iterdir()))
+    return False
+
+
+def _unsent(failure: UpstreamFailure) -> UpstreamFailure:
+    failure.was_sent = False
+    return failure

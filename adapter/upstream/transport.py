@@ -21,6 +21,7 @@ FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, O
 """What httpx, and whatever stands in for our transport, may raise out of a request; each is known to `translated`."""
 
 _LEFT_TO_THE_POOL = frozenset({b"connection", b"content-length", b"host", b"transfer-encoding"})
+_FRAMED = frozenset({"content-length", "transfer-encoding"})
 
 
 class OverPool(httpx.AsyncBaseTransport):
@@ -32,7 +33,7 @@ class OverPool(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         named = [(name.lower(), value) for name, value in request.headers.raw]
         headers = [pair for pair in named if pair[0] not in _LEFT_TO_THE_POOL]
-        body = await request.aread() if "content-length" in request.headers else None
+        body = await request.aread() if _FRAMED & request.headers.keys() else None
         target = request.url.raw_path.decode("ascii")
         reply = await self._pool.send(origin_of(request.url), request.method, target, headers, body)
         try:
