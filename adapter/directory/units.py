@@ -175,6 +175,8 @@ class AccountUnits:
         if state is not None and self._fresh(state, max_age):
             return state
         joined = self._flights.get(path)
+        if joined is not None and joined.task.done():
+            joined = None  # it ended in this very moment, with what stands among the states
         flight = joined or self._take_off(unit, path, client, max_age)
         try:
             state = await self._aboard(path, flight)

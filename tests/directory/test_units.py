@@ -123,6 +123,21 @@ async def test_a_fetch_under_way_during_a_write_is_stale_when_it_lands() -> None
     assert len(desk.provider.calls) == 2
 
 
+async def test_whoever_asks_after_a_write_in_the_moment_in_which_a_fetch_from_before_it_ends_is_answered() -> None:
+    desk = Desk([{"id": "t1"}])
+    gate = desk.provider.block("/teams")
+    before = asyncio.create_task(desk.read())
+    await desk.provider.begun["/teams"].wait()
+    await desk.units.make_stale("/teams".__eq__)
+    gate.set()
+    # The fetch ends in the next turn of the loop, in which this asks too: before anybody hears of that end.
+    after = asyncio.create_task(desk.read())
+
+    assert not (await after).stale
+    assert (await before).stale
+    assert desk.provider.calls == ["/teams"] * 2
+
+
 async def test_whoever_asks_after_a_write_is_not_answered_by_a_fetch_from_before_it() -> None:
     desk = Desk([{"id": "before"}])
     gate = desk.provider.block("/teams")
