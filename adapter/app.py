@@ -1,7 +1,7 @@
 """The composition: the one module that knows every room. `open_house` for commands, `create_app` for ASGI servers."""
 
 import gc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,13 +206,12 @@ class _App:
         self._settings = settings
         self._served: ASGIApp | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif self._served is None:
+            return self._live(receive, send)
+        if self._served is None:
             raise StartupError("The server runs without its lifespan; start it with `adapter serve`.")
-        else:
-            await self._served(scope, receive, send)
+        return self._served(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -25,11 +25,16 @@ class ShortCache(Generic[V]):
         self._values: dict[object, tuple[float, V]] = {}
         self._readings: dict[object, asyncio.Task[V | None]] = {}
 
+    def at_hand(self, key: object) -> V | None:
+        """The value of `key` where it is remembered: for whoever would rather not wait for a coroutine to say so."""
+        known = self._values.get(key)
+        return known[1] if known is not None and self._timer() < known[0] else None
+
     async def get(self, key: object, read: Callable[[], Awaitable[V | None]]) -> V | None:
         """The value of `key`, read if it is not remembered."""
-        known = self._values.get(key)
-        if known is not None and self._timer() < known[0]:
-            return known[1]
+        known = self.at_hand(key)
+        if known is not None:
+            return known
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = asyncio.get_running_loop().create_task(self._read(key, read))

@@ -161,7 +161,7 @@ class Accounts:
         """AccountNotFound, or WrongAccount for an account token that belongs to another."""
         if caller is not None and caller.kind == "account" and caller.account_id != account_id:
             raise WrongAccount
-        account = await self._rows.get(account_id, lambda: self._read(account_id))
+        account = self._rows.at_hand(account_id) or await self._rows.get(account_id, lambda: self._read(account_id))
         if account is None or not in_tenant(account.tenant_id, caller):
             raise AccountNotFound
         return account

@@ -82,7 +82,7 @@ class Tokens:
         if not _FORM.fullmatch(plaintext):
             return None
         digest = _digest(plaintext)
-        known = await self._known.get(digest, lambda: self._read(digest))
+        known = self._known.at_hand(digest) or await self._known.get(digest, lambda: self._read(digest))
         if known is None:
             return None
         info, caller = known

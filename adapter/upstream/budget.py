@@ -12,13 +12,13 @@ from adapter.upstream.protocol import BudgetRule, Headers
 class Budget:
     """One provider account's budget. Nothing in it is exact: others spend from the same bucket between two answers."""
 
-    __slots__ = ("_at", "_clock", "_multiplier", "_rule", "_seen", "_seen_at", "_window")
+    __slots__ = ("_at", "_clock", "_multiplier", "_rule", "_seen", "_seen_at", "_window", "capacity", "per_second")
 
     def __init__(self, rule: BudgetRule, clock: Callable[[], float] = time.monotonic) -> None:
         self._rule = rule
         self._clock = clock
         self._seen: int | None = None
-        self._multiplier = 1.0
+        self._grant(1.0)
         self._at = 0.0
         self._seen_at = 0.0
         self._window = rule.window
@@ -27,16 +27,6 @@ class Budget:
     def observed_at(self) -> datetime | None:
         """When an answer last told."""
         return datetime.fromtimestamp(self._seen_at, UTC) if self._seen_at else None
-
-    @property
-    def capacity(self) -> int:
-        """Requests in a full bucket."""
-        return int(self._rule.capacity * self._multiplier)
-
-    @property
-    def per_second(self) -> float:
-        """Requests that flow back in a second."""
-        return self._rule.per_minute * self._multiplier / 60
 
     @property
     def remaining(self) -> int | None:
@@ -49,9 +39,19 @@ class Budget:
         """Take note of an answer; one that doesn't tell changes nothing."""
         seen = self._rule.observe(headers)
         if seen is not None:
-            self._seen, self._multiplier = seen
+            self._seen, multiplier = seen
+            if multiplier != self._multiplier:
+                self._grant(multiplier)
             self._at = self._clock()
             self._seen_at = time.time()
+
+    def _grant(self, multiplier: float) -> None:
+        """Heroku may give an account a larger bucket: so many times as much, and as fast."""
+        self._multiplier = multiplier
+        self.capacity = int(self._rule.capacity * multiplier)
+        """Requests in a full bucket."""
+        self.per_second = self._rule.per_minute * multiplier / 60
+        """Requests that flow back in a second."""
 
     def exhausted(self) -> None:
         """Take note of a refusal for want of budget."""
@@ -66,8 +66,8 @@ class Budget:
 
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The same, as they go over the wire."""
-        capacity, left = self.capacity, self.remaining
-        return _shown(capacity, capacity if left is None else left, self.per_second, self._window)
+        left = self.remaining
+        return _shown(self.capacity, self.capacity if left is None else left, self.per_second, self._window)
 
 
 @lru_cache(maxsize=4096)

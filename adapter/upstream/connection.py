@@ -7,7 +7,7 @@ left at any other point than the clean end of an answer is closed.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -36,6 +36,11 @@ class Fields(Mapping[str, str]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.encode("latin-1") in self._raw
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As any Mapping's, without an exception on the way."""
+        value = self._raw.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._raw)

@@ -22,7 +22,6 @@ from adapter.errors import (
     WrongAccount,
 )
 from adapter.models import Caller, Scope
-from adapter.web.doors import door_of
 
 ACCOUNT_PARAMETER = "integrated_account_id"
 _MAX_TOKEN = 512
@@ -55,16 +54,17 @@ class Callers:
             state["refusal"] = error
 
     def _presented(self, scope: Connection) -> str | None:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if not given:
+        fields, headers = scope["state"]["fields"], scope["headers"]
+        given = fields.get(b"authorization")
+        if given is None:
             return None
-        if len(given) > 1:
+        if len(fields) < len(headers) and sum(name == b"authorization" for name, _ in headers) > 1:
             raise BadRequest("More than one `Authorization` header came with the request; send one.")
-        scheme, _, rest = given[0].partition(b" ")
+        scheme, _, rest = given.partition(b" ")
         match scheme.lower():
             case b"bearer":
                 return _plain(rest.strip())
-            case b"basic" if door_of(scope["raw_path"]) is not None:
+            case b"basic" if scope["state"]["door"] is not None:
                 self._check_origin(scope)
                 return _plain(_password(rest.strip()))
         raise Unauthorized
@@ -89,7 +89,7 @@ def _password(encoded: bytes) -> bytes:
 
 def caller_of(request: Request | Connection) -> Caller:
     """Who calls; Unauthorized where no valid token came with the request."""
-    state: Any = request.scope["state"] if isinstance(request, Request) else request["state"]
+    state: Any = request["state"]
     caller: Caller | None = state.get("caller")
     if caller is None:
         raise state.get("refusal") or Unauthorized()

@@ -3,14 +3,14 @@ layer that were a coroutine of its own would be gone through again whenever an a
 
 A request is given its id, measured, its caller found, and led to its door; whatever is raised on the way becomes an
 answer, and every answer is counted and logged. What is known of a request stands in `scope["state"]`: `request_id`,
-`status`, `route`, `caller`.
+`status`, `route`, `caller`, `door` (the raw one, if it is one), `fields` (the headers by name, the last of each).
 """
 
 import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,9 +93,10 @@ class Edge:
             await self._otherwise(scope, receive, send)
             return
         begun = time.perf_counter()
-        request_id = _request_id(scope["headers"])
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        state["door"] = door_of(scope["raw_path"])
+        state["fields"] = fields = dict(scope["headers"])
+        state["request_id"] = request_id = _request_id(fields)
         scope["app"] = self  # the router then raises its 404 and 405 instead of answering them
         added = [(b"x-request-id", request_id.encode()), _SERVER]
 
@@ -151,17 +152,16 @@ class Edge:
         if "status" in scope["state"]:
             return False
         extra = {}
-        if door_of(scope["raw_path"]) == "root":
+        if scope["state"]["door"] == "root":
             extra = {"id": getattr(shaped, "remote_id", None) or self._remote_ids(shaped.status) or shaped.code}
         await error_answer(shaped, request_id, wants_problem(scope["headers"]), extra)(scope, receive, send)
         return True
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for value in [value for name, value in headers if name == b"x-request-id"]:
-        given = str(value, "latin-1")
-        if _REQUEST_ID.fullmatch(value) and not logs.telling(given):
-            return given
+def _request_id(fields: Mapping[bytes, bytes]) -> str:
+    value = fields.get(b"x-request-id")
+    if value is not None and _REQUEST_ID.fullmatch(value) and not logs.telling(given := str(value, "ascii")):
+        return given
     return _PROCESS + f"{next(_numbers):012x}"
 
 
@@ -193,9 +193,9 @@ class Sizes:
         headers = scope["headers"]
         if sum([len(name) + len(value) for name, value in headers]) > self._headers:
             raise HeadersTooLarge
-        if door_of(scope["raw_path"]) is not None:
+        if scope["state"]["door"] is not None:
             return receive
-        return self._counted(next((value for name, value in headers if name == b"content-length"), b"0"), receive)
+        return self._counted(scope["state"]["fields"].get(b"content-length", b"0"), receive)
 
     def _counted(self, announced: bytes, receive: Receive) -> Receive:
         if not announced.isdigit() or int(announced) > self._body:

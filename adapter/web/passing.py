@@ -109,12 +109,15 @@ class Outbound:
         self._defaults = [(name.encode(), value.encode()) for name, value in (*defaults, ("user-agent", USER_AGENT))]
         self._names = _Names(self._passes)
 
-    def headers(self, given: RawHeaders, *, keep_length: bool) -> list[tuple[bytes, bytes]]:
+    def headers(
+        self, given: RawHeaders, fields: Mapping[bytes, bytes], *, keep_length: bool
+    ) -> list[tuple[bytes, bytes]]:
         """What goes on of `given`, and the provider's default for what isn't; BadRequest for a value beyond ASCII.
+        `fields` are the same headers by name.
 
         `keep_length` keeps the Content-Length of a body that is streamed or empty; any other gets its own.
         """
-        names, fields = self._names, dict(given)
+        names = self._names
         kept = [pair for pair in given if names[pair[0]]]
         if not b"".join([value for _, value in kept]).isascii():
             raise BadRequest("A request header holds more than ASCII, which can't be sent on.")

@@ -139,9 +139,9 @@ class RawDoors:
     async def _pass(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         call = await self._admitted(door, scope)
         try:
-            given = scope["headers"]
-            body = await upload_of(scope, receive) if is_upload(given) else None
-            headers = self._outbound.headers(given, keep_length=not isinstance(body, bytes))
+            fields = scope["state"]["fields"]
+            body = await upload_of(scope, receive) if is_upload(fields) else None
+            headers = self._outbound.headers(scope["headers"], fields, keep_length=not isinstance(body, bytes))
             with self._present(receive, body):
                 async with call.client.stream(call.method, call.judged.target, headers, body) as reply:
                     if reply.status == 401 or call.method not in _READING:
@@ -219,8 +219,7 @@ class RawDoors:
         if call.method == "HEAD" or reply.status in _BODILESS:
             await _send_whole(send, reply.status, headers, b"")
             return
-        length = reply.fields.get("content-length")
-        if reply.over or (length is not None and len(length) <= 5 and int(length) <= _WHOLE):
+        if reply.over or _is_short(reply):
             await _send_whole(send, reply.status, headers, await reply.body())
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -251,7 +250,7 @@ class RawDoors:
             for name, value in scope["headers"]
             if name != b"accept-encoding" and (name, value) not in _ANY_FORMAT
         ]
-        return self._outbound.headers(given, keep_length=not isinstance(body, bytes))
+        return self._outbound.headers(given, dict(given), keep_length=not isinstance(body, bytes))
 
     async def _turn_pages(
         self, call: Call, listing: Listing, headers: list[tuple[bytes, bytes]], body: Upload, send: Send
@@ -304,7 +303,7 @@ class Ahead:
         self._proxy = doors.proxy
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        door = door_of(scope["raw_path"]) if scope["type"] == "http" else None
+        door = scope["state"]["door"] if scope["type"] == "http" else None
         if door == "custom":
             return self._custom(scope, receive, send)
         if door == "proxy":
@@ -330,6 +329,11 @@ class _DoorRoute(BaseRoute):
 def _with_rates(error: AdapterError, client: BoundClient) -> AdapterError:
     error.headers = {**dict(client.budget.headers()), **error.headers}
     return error
+
+
+def _is_short(reply: StreamedReply) -> bool:
+    length = reply.fields.get("content-length")
+    return length is not None and len(length) <= 5 and int(length) <= _WHOLE
 
 
 async def _said(reply: StreamedReply) -> bytes:

@@ -1,6 +1,6 @@
 """Request bodies for the raw doors: whole while they are small, so that they can be sent twice; streamed beyond."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Receive, Scope
 
@@ -12,9 +12,8 @@ _WHOLE = 1024 * 1024
 Upload = bytes | AsyncIterator[bytes] | None
 
 
-def is_upload(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def is_upload(fields: Mapping[bytes, bytes]) -> bool:
     """Whether the request may have a body."""
-    fields = dict(headers)
     return b"content-length" in fields or b"transfer-encoding" in fields
 
 
