@@ -17,6 +17,7 @@ from tests.faults.trials import HEROKU, Trial, a_trial_apart
 from tests.faults.troubles import hangs, only
 from tests.long.served import Served
 
+pytestmark = pytest.mark.xdist_group("flow")  # one process of the adapter's does for all of them
 SIZE = 64 * MIB
 HANGING = 24
 POOL_S, SLOT_S = 30.0, 10.0

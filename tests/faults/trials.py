@@ -1,14 +1,17 @@
 """An adapter before a Heroku that is reached over a line that breaks: what is asked of it, and how it is judged."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from adapter.config import Settings
 from adapter.sandbox import Options, RunningSandbox, World
@@ -16,7 +19,7 @@ from tests.cli.running import until
 from tests.e2e.serving import KEY, Connected, _connected, _free_port, serving
 from tests.e2e.test_writes import a_world
 from tests.e2e.worlds import Truth
-from tests.faults.line import Line
+from tests.faults.line import Authority, Line
 from tests.long.served import Served
 
 DIRECTORY = "/unified/user-directory"
@@ -119,22 +122,29 @@ def a_trial(where: Path, database_url: str = "", tls: ssl.SSLContext | None = No
 
 @contextmanager
 def a_trial_apart(where: Path, database_url: str = "", **changes: Any) -> Iterator[tuple[Trial, Served]]:
-    """Likewise by an adapter in a process of its own, which comes second."""
-    with a_line() as (sandbox, line, ids):
+    """Likewise by an adapter in a process of its own, which comes second; over TLS, as Heroku is reached."""
+    authority = Authority(where)
+    with a_line(authority.good()) as (sandbox, line, ids):
         settings = Settings(
             database_url=database_url or f"sqlite:///{where / 'adapter.db'}",
             adapter_secret_keys=KEY,
-            heroku_api_url=line.url,
+            heroku_api_url=sandbox.url,
             port=_free_port(),
             **{**QUICK, **changes},
         )
         token, account = asyncio.run(_connected(settings, sandbox.owner_token))
-        with Served(settings) as served:
+        settings = msgspec.structs.replace(settings, heroku_api_url=line.url)
+        with Served(settings, partial(believe, authority.path)) as served:
             connected = Connected(
                 url=served.url, sandbox=sandbox, api_token=token, account_id=account, settings=settings
             )
             with _well(_as_it_is(connected), line, ids) as trial:
                 yield trial, served
+
+
+def believe(path: Path) -> None:
+    """Have this process take an authority's word for who is who."""
+    os.environ["SSL_CERT_FILE"] = str(path)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ is true or told by a code that the fault explains, nothing is lost, and it is we
 
 import asyncio
 import multiprocessing
-import os
 import threading
 import time
 from collections import Counter
@@ -29,7 +28,7 @@ from tests.e2e.serving import KEY, Connected, _connected, _free_port
 from tests.e2e.worlds import Truth
 from tests.faults.line import Authority, Line
 from tests.faults.servers import Vanishing
-from tests.faults.trials import DIRECTORY, FRESH, QUICK, Trial, a_town
+from tests.faults.trials import DIRECTORY, FRESH, QUICK, Trial, a_town, believe
 from tests.long.served import Served
 from tests.long.striking import OF_DATABASES, STRIKES, Field, Strike, Told, wrong_clock
 
@@ -342,8 +341,8 @@ def _steps(operation: Mapping[str, Any]) -> str:
     return f"operation {operation['id']} {operation['status']}, {steps}, {[one['what'] for one in operation['events']]}"
 
 
-def _prepared(authority: str, shift: Any) -> None:
-    os.environ["SSL_CERT_FILE"] = authority
+def _prepared(authority: Path, shift: Any) -> None:
+    believe(authority)
     wrong_clock(shift)
 
 
@@ -385,7 +384,7 @@ def faults(where: Path, engine: str, seed: int, found: Found, gone_s: float = 30
         )
         token, account = asyncio.run(_connected(settings, sandbox.owner_token))
         settings = msgspec.structs.replace(settings, heroku_api_url=line.url)
-        served = stack.enter_context(Served(settings, partial(_prepared, str(authority.path), shift)))
+        served = stack.enter_context(Served(settings, partial(_prepared, authority.path, shift)))
         connected = Connected(url=served.url, sandbox=sandbox, api_token=token, account_id=account, settings=settings)
         http = stack.enter_context(connected.client())
         trial = Trial(connected=connected, line=line, http=http, ids=ids)
