@@ -112,10 +112,13 @@ def a_town() -> tuple[World, dict[str, str]]:
 
 
 @contextmanager
-def a_trial(where: Path, database_url: str = "", tls: ssl.SSLContext | None = None) -> Iterator[Trial]:
+def a_trial(
+    where: Path, database_url: str = "", tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[Trial]:
     """A trial of its own, by an adapter in this process; well at its beginning, and at its end."""
     with a_line(tls) as (sandbox, line, ids):
-        beside = serving(sandbox, where, database_url=database_url, heroku_api_url=line.url, **QUICK)
+        url = line.url.replace("127.0.0.1", host)
+        beside = serving(sandbox, where, database_url=database_url, heroku_api_url=url, **QUICK)
         with _well(beside, line, ids) as trial:
             yield trial
 
