@@ -34,6 +34,9 @@ MAX_ACCOUNTS = 512
 _AT_ONCE = 25
 """Requests that a gather short of budget waits for before it goes on."""
 _SOON = 2.0
+_ASSEMBLIES = 3
+"""Times that a view is put together for one question at most: while people go on being taken out, there would be no
+end to it."""
 
 Said = Callable[[], Awaitable[bytes]]
 """Reads what the provider said to a write."""
@@ -274,13 +277,16 @@ class Directory:
         *,
         complete: bool,
     ) -> View:
-        """The view of what was read, with every write in it that any process has answered by now."""
+        """The view of what was read, with every write in it that any process has answered by now; and whom a write has
+        taken out meanwhile out of it too, unless somebody is taken out every time.
+        """
         await units.open()
-        while True:
-            settling = units.settling
+        for _ in range(_ASSEMBLIES):
+            changes = units.settling.changes
             view = await assemble(self.model, resource, gather, query, complete=complete, known=known)
-            if units.settling is settling:
-                return view
+            if units.settling.changes == changes:
+                break
+        return view
 
     def _whose(self, account_id: str, resource: Resource) -> Mapping[str, str]:
         """Whose each address is, as the whole directory last told: somebody invited to one team by address may be known

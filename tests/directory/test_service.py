@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from adapter.directory import service
+from adapter.directory.assembly import assemble
 from adapter.directory.cursors import Cursors
 from adapter.directory.query import parse_list, parse_one
 from adapter.directory.service import Answer, Directory
+from adapter.directory.views import View
 from adapter.errors import (
     AdapterError,
     BadRequest,
@@ -458,6 +461,29 @@ async def test_after_a_write_what_it_touched_is_read_again_and_nothing_else() ->
 
     assert "/teams/t2/members" in calls
     assert not [path for path in calls if path.startswith("/teams/t1")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "times"),
+    [
+        pytest.param("PATCH", "/teams/t2", 1, id="nobody is taken out"),
+        pytest.param("DELETE", "/teams/t2/members/bob@example.com", 3, id="somebody is taken out every time"),
+    ],
+)
+async def test_a_question_is_answered_though_writes_never_end(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, times: int
+) -> None:
+    house, made = House(two_teams()), []
+
+    async def meanwhile(*about: Any, **more: Any) -> View:
+        made.append(await assemble(*about, **more))
+        await house.directory.touched("acc", house.provider, path, method=method)
+        return made[-1]
+
+    monkeypatch.setattr(service, "assemble", meanwhile)
+
+    assert set(keys(await asyncio.wait_for(house.ask(), 10))) >= {"ada", "cyd"}
+    assert len(made) == times
 
 
 async def test_a_gather_begun_before_a_write_does_not_answer_whoever_asks_after_it() -> None:
