@@ -7,12 +7,13 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from adapter.errors import ConfigError
 
 _GRACE = 20.0
+_FILES = 65_536
 
 
 def follow_parent() -> None:
@@ -30,12 +31,15 @@ def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def open_many_files() -> None:
-    """Let this process open as many files as it may be allowed: each connection is one, and the usual limit is low."""
+    """Let this process open many files, as far as it may: each connection is one, and the usual limit is low."""
     if sys.platform != "win32":
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+        if resource.RLIM_INFINITY != now < wanted:
+            with suppress(ValueError, OSError):  # macOS has a limit of its own below the one that it tells
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def exit_on_signals() -> None:
