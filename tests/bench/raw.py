@@ -51,7 +51,7 @@ def measure(rounds: int, seconds: float) -> dict[str, float]:
     figures: dict[str, float] = {}
     for tls in (False, True):
         with _targets(tls=tls) as targets:
-            for connections in _CONNECTIONS[:1] if tls else _CONNECTIONS:
+            for connections in _CONNECTIONS:
                 for body, path in _BODIES.items():
                     case = f"{body}, {connections} connection{'s' * (connections > 1)}{', TLS' * tls}"
                     figures |= _compared(case, _rounds(targets, path, connections, rounds, seconds))
