@@ -1,8 +1,9 @@
-"""What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seconds N] [--seed N]`.
+"""What takes too long for every change: `python -m tests.long TRIAL [--runs N] [--seconds N] [--minutes N] [--seed N]`.
 
 `kill-gather` and `kill-offboard` kill adapters at work; `two-processes` counts what two of them ask for twice; `faults`
 strikes one with every fault there is while it is read from and written through; `flow` sends a gigabyte each way;
-`many-processes` asks four, as workers of one server and as four servers, whatever should not depend on which is asked.
+`many-processes` asks four, as workers of one server and as four servers, whatever should not depend on which is asked;
+`soak` puts one under everything at once for minutes (`--sqlite`: on SQLite), and looks at what it holds and has lost.
 """
 
 import argparse
@@ -26,15 +27,18 @@ from tests.long.kill_offboard import Trial as Offboarding
 from tests.long.kill_offboard import kill_offboard
 from tests.long.many.fleet import Layout
 from tests.long.many_processes import many_processes
+from tests.long.soak import soak, table
 from tests.long.two_processes import two_processes
 from tests.storage.servers import PostgresServer
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long", description=__doc__)
-    parser.add_argument("trial", choices=[*TRIALS, "many-processes"])
+    parser.add_argument("trial", choices=[*TRIALS, "many-processes", "soak"])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each layout of many-processes")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of the soak")
+    parser.add_argument("--sqlite", action="store_true", help="soak on SQLite")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     configure("error", "console")
@@ -42,6 +46,8 @@ def main() -> int:
     try:
         if asked.trial == "many-processes":
             return _many_processes(asked.seconds, asked.seed, server)
+        if asked.trial == "soak":
+            return _soak(asked.minutes, asked.seed, None if asked.sqlite else server.create())
         return TRIALS[asked.trial](asked.runs, asked.seed, server)
     finally:
         server.stop()
@@ -147,6 +153,16 @@ def _many_processes(seconds: float, seed: int, server: PostgresServer) -> int:
                 sys.stdout.write(f"\nBROKEN, seed {seed}: {fault}\n")
                 return 1
     return 0
+
+
+def _soak(minutes: float, seed: int, postgres_url: str | None) -> int:
+    sys.stdout.write(f"soak: {minutes:g} minutes, seed {seed}\n")
+    with tempfile.TemporaryDirectory() as directory:
+        url = postgres_url or f"sqlite:///{directory}/adapter.db"
+        found = soak(60 * minutes, seed, url, Path(directory), _tell)
+    sys.stdout.writelines(f"{line}\n" for line in ["", *table(found)])
+    sys.stdout.writelines(f"BROKEN, seed {seed}: {fault}\n" for fault in found.broken)
+    return int(bool(found.broken))
 
 
 def _tell(line: str) -> None:
