@@ -21,7 +21,14 @@ from adapter.directory.status import Status, status_of
 from adapter.directory.touch import touched_by
 from adapter.directory.units import SKEW, AccountUnits, Client, Missing, fetch
 from adapter.directory.views import Collection, View
-from adapter.errors import AdapterError, BadRequest, DirectoryGathering, InvalidParameter, NotFound
+from adapter.errors import (
+    AdapterError,
+    BadRequest,
+    BudgetReserved,
+    DirectoryGathering,
+    InvalidParameter,
+    NotFound,
+)
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
@@ -142,7 +149,9 @@ class Directory:
         return max(0.0, self._clock() - view.oldest)
 
     async def get_record(self, account_id: str, client: Client, resource: Resource, key: str, query: Query) -> Answer:
-        """One record by its id. NotFound says so where it may only be out of sight."""
+        """One record by its id. NotFound says so where it may only be out of sight; BudgetReserved where it is so for
+        want of budget.
+        """
         if resource.id_pattern and not resource.id_pattern.fullmatch(key):
             raise InvalidParameter(
                 f"`{key}` is no id of {resource.name}; they look like {resource.id_form}.",
@@ -451,10 +460,13 @@ def _scope(resource: Resource, query: Query) -> Scope | None:
     return Scope(place=placed[0][0], ids=frozenset(str(value) for _, c in placed for value in c.values))
 
 
-def _absent(resource: Resource, key: str, missing: Sequence[Missing]) -> NotFound:
+def _absent(resource: Resource, key: str, missing: Sequence[Missing]) -> AdapterError:
+    """What a record that is not seen comes to: no 404 where the moment alone stands in the way of seeing it."""
     if not missing:
         return NotFound(f"There is no `{key}` among the {resource.name}.")
-    return NotFound(
-        f"`{key}` is not among the {resource.name} that could be read; it may stand in what is missing.",
-        details=[{"where": "directory", "missing": msgspec.to_builtins(gap)} for gap in missing],
-    )
+    message = f"`{key}` is not among the {resource.name} that could be read; it may stand in what is missing."
+    details = [{"where": "directory", "missing": msgspec.to_builtins(gap)} for gap in missing]
+    waits = [gap.retry_after for gap in missing if gap.retry_after is not None]
+    if waits:
+        return BudgetReserved(message, details=details, headers={"retry-after": str(max(waits))})
+    return NotFound(message, details=details)

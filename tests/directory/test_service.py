@@ -14,6 +14,7 @@ from adapter.directory.views import View
 from adapter.errors import (
     AdapterError,
     BadRequest,
+    BudgetReserved,
     DirectoryGathering,
     InvalidCursor,
     InvalidParameter,
@@ -377,6 +378,18 @@ async def test_a_provider_account_out_of_budget_makes_the_answer_partial_and_say
 
     assert "dan" in keys(answer)
     assert ("team_members", "rate_limit", 7) in [(gap.unit, gap.reason, gap.retry_after) for gap in answer.missing]
+
+
+async def test_somebody_who_may_only_be_unseen_for_want_of_budget_is_not_said_to_be_absent() -> None:
+    limited = RemoteRateLimited(429, remote_id="rate_limit", headers={"retry-after": "7"})
+    house = House({**two_teams(), "/teams/t1/members": limited})
+
+    with pytest.raises(BudgetReserved) as refused:
+        await house.get("nobody-that-was-seen")
+    await house.directory.close()
+
+    assert refused.value.headers["retry-after"] == "7"
+    assert [gap["missing"]["unit"] for gap in refused.value.details] == ["team_members"]
 
 
 async def test_a_provider_account_out_of_budget_from_the_start_is_an_error() -> None:
