@@ -6,6 +6,7 @@ left at any other point than the clean end of an answer is closed.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -200,6 +201,8 @@ class Connection(asyncio.Protocol):
         self._method, self._fed = method, 0
         self._interim = self._keep = False
         self._due = self._loop.time() + self._patience
+        if self._timer is None:  # not before: uvloop doesn't tell of the loss of one whose opening was cancelled
+            self._timer = self._loop.call_at(self._due, self._look)
         self._reply = reply = StreamedReply(self)
         if isinstance(body, bytes) or body is None:
             self._transport.write(head + body if body else head)
@@ -225,7 +228,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._timer = self._loop.call_at(self._due, self._look)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
@@ -251,10 +253,11 @@ class Connection(asyncio.Protocol):
         reply.wake()
 
     def eof_received(self) -> None:
-        """The provider has said all it had to say. A TLS connection that is merely cut off does not get here, so that
-        nobody can shorten an answer that only the end of its connection ends (RFC 9112, 9.8).
+        """The provider has said all it had to say; or, over TLS, somebody cut it off: an answer that only the end of
+        its connection ends is not whole then (RFC 9112, 9.8).
         """
-        self._said_all = True
+        assert self._transport is not None
+        self._said_all = _took_leave(self._transport.get_extra_info("ssl_object"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -403,6 +406,16 @@ class Connection(asyncio.Protocol):
         if self._room is not None:
             await self._room
         self._due = self._loop.time() + self._patience
+
+
+def _took_leave(tls: ssl.SSLObject | None) -> bool:
+    """Whether nothing but its end is left of a connection, and not merely of what carries it."""
+    try:
+        return tls is None or not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 def _says_close(headers: RawHeaders) -> bool:

@@ -91,7 +91,7 @@ async def _read(reader: asyncio.StreamReader) -> Received:
 
 async def _chunked(reader: asyncio.StreamReader) -> bytes:
     body = b""
-    while size := int((await reader.readline()).strip(), 16):
+    while size := int((await reader.readuntil(b"\n")).strip(), 16):
         body += await reader.readexactly(size)
         await reader.readexactly(2)
     await reader.readexactly(2)

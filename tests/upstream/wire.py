@@ -50,7 +50,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
-        self.is_reading = True
+        self._reading = True
         self.buffered = 0
         self.idle: list[Connection] = []
         self.closed: list[Connection] = []
@@ -64,11 +64,11 @@ class Wire(asyncio.Transport):
             if piece and not self._closing:
                 self.connection.data_received(piece)
 
-    def end(self, error: Exception | None = None, *, clean: bool = True) -> None:
-        """The other end closes, or with `error` the connection breaks; not `clean`: TLS is cut off."""
+    def end(self, error: Exception | None = None) -> None:
+        """The other end closes, or with `error` the connection breaks."""
         if not self._closing:
             self._closing = True
-            if error is None and clean:
+            if error is None:
                 self.connection.eof_received()
             self.connection.connection_lost(error)
 
@@ -79,11 +79,14 @@ class Wire(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.buffered
 
+    def is_reading(self) -> bool:
+        return self._reading
+
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self._reading = False
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self._reading = True
 
     def is_closing(self) -> bool:
         return self._closing
