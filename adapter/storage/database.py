@@ -5,10 +5,11 @@ reader that turns writer halfway is refused at once when another wrote in betwee
 https://www.sqlite.org/isolation.html, https://www.sqlite.org/wal.html
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +52,13 @@ class Database:
     def __init__(self, database_url: str) -> None:
         self._address = address.parse(database_url)
         self._engine: AsyncEngine | None = None
+        self._turn = self._turns()
+
+    def _turns(self) -> AbstractAsyncContextManager[object]:
+        """One writer after another, in the order of asking. SQLite admits one at a time, and lets the others try again
+        and again until one of them is lucky: under load somebody isn't for as long as anybody waits.
+        """
+        return asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
 
     @property
     def dialect(self) -> Dialect:
@@ -71,6 +79,7 @@ class Database:
         """Prepare the pool and see that the database answers; makes a missing SQLite file, readable by its owner."""
         if self._engine is None:
             self._engine = _engine(self._address, command_timeout=_STATEMENT_SECONDS)
+            self._turn = self._turns()
         await self.ping()
 
     async def close(self) -> None:
@@ -102,7 +111,7 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: all of it is kept when the block ends, none of it when the block raises."""
         with translated():
-            async with self.engine.connect() as plain:
+            async with self._turn, self.engine.connect() as plain:
                 connection = await plain.execution_options(sqlite_begin="IMMEDIATE")
                 async with connection.begin():
                     yield connection

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from adapter.errors import ConfigError, StorageUnavailable
+from adapter.storage import database as database_module
 from adapter.storage import schema
 from adapter.storage.database import _MIGRATION_LOCK, Database, translated
 from adapter.storage.tables import METADATA, TOKENS
@@ -166,6 +167,25 @@ async def test_who_reads_before_writing_is_not_overtaken(database: Database) -> 
 
     async with database.read() as connection:
         assert (await connection.execute(sa.text("SELECT n FROM tally"))).scalar_one() == 10
+
+
+async def test_writers_on_sqlite_take_turns_however_long_it_takes_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.2)
+    order: list[int] = []
+
+    async with Database(f"sqlite:///{tmp_path / 'adapter.db'}") as database:
+
+        async def write(number: int) -> None:
+            async with database.write() as connection:
+                await connection.execute(sa.text("CREATE TABLE IF NOT EXISTS tally (n INTEGER)"))
+                await asyncio.sleep(0.03)
+                order.append(number)
+
+        await asyncio.gather(*map(write, range(30)))
+
+    assert order == list(range(30))
 
 
 async def test_a_sqlite_file_is_its_owner_s_alone(tmp_path: Path) -> None:
