@@ -313,7 +313,8 @@ class AccountUnits:
         except RemoteError as error:
             if not lasting(error):
                 raise
-            return State(path, None, fetched_at=fetched_at, cost=1, error=error)
+            # Without the frames that it was raised through: it stays for as long as the unit does.
+            return State(path, None, fetched_at=fetched_at, cost=1, error=error.with_traceback(None))
         records = older.records if answer.not_modified and older is not None else answer.records
         return State(path, records, fetched_at=fetched_at, cost=answer.requests, etag=answer.etag)
 
