@@ -92,7 +92,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def growth(first: Rest, last: Rest, vanished: int = 0) -> list[str]:
     """What has grown between two rests by more than it may. The lists of places that `vanished` stay kept for now."""
     found = {
-        "bytes resident": (first.inside.resident_trimmed, last.inside.resident_trimmed, MOST_MEMORY),
+        "bytes resident": (_memory(first), _memory(last), MOST_MEMORY),
         "tasks": (sum(first.inside.tasks.values()), sum(last.inside.tasks.values()), MOST_TASKS),
         "threads": (first.inside.threads, last.inside.threads, MOST_TASKS),
         "open files": (first.outside.all, last.outside.all, MOST_CONNECTIONS),
@@ -109,6 +109,11 @@ def growth(first: Rest, last: Rest, vanished: int = 0) -> list[str]:
         for what, (before, after, most) in found.items()
         if after - before > most
     ]
+
+
+def _memory(rest: Rest) -> int:
+    """Without the answers that are kept up to a bound, which minutes don't reach."""
+    return rest.inside.resident_trimmed - rest.inside.kept_pages
 
 
 class Soak:
@@ -301,6 +306,7 @@ def _rests(rests: Sequence[Rest]) -> Iterator[str]:
     lines: list[tuple[str, Sequence[object]]] = [
         ("MB resident", [f"{rest.inside.resident / MB:.1f}" for rest in rests]),
         ("MB, freed memory given back", [f"{rest.inside.resident_trimmed / MB:.1f}" for rest in rests]),
+        ("MB of answers kept in it", [f"{rest.inside.kept_pages / MB:.1f}" for rest in rests]),
         ("objects", [rest.inside.objects for rest in rests]),
         ("tasks", [sum(rest.inside.tasks.values()) for rest in rests]),
         ("threads", [rest.inside.threads for rest in rests]),

@@ -24,7 +24,9 @@ def a_rest(
     *, memory: int = 100, tasks: int = 5, heroku: int = 30, backends: int = 6, locks: int = 0, tokens: int = 1
 ) -> Rest:
     return Rest(
-        inside=Inside(resident=200 * MB, resident_trimmed=memory * MB, objects=1, tasks={"work": tasks}, threads=3),
+        inside=Inside(
+            resident=200 * MB, resident_trimmed=memory * MB, kept_pages=0, objects=1, tasks={"work": tasks}, threads=3
+        ),
         outside=Outside(heroku=heroku, callers=0, unix=6, files=4, others=12),
         rows={"place_locks": locks, "units": 100, "tokens": tokens},
         backends=backends,

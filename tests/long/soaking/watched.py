@@ -15,11 +15,13 @@ from typing import Self
 
 import httpx
 import msgspec
+from cachetools import LRUCache
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from adapter.app import create_app
 from adapter.config import Settings
+from adapter.directory.pages import MAX_BYTES
 from adapter.logs import configure
 
 PATIENCE_S = 60
@@ -31,6 +33,8 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
 
     resident: int
     resident_trimmed: int
+    kept_pages: int
+    """Bytes of answers that are kept to be given again, of which there may be 64 MB."""
     objects: int
     tasks: dict[str, int]
     threads: int
@@ -144,7 +148,7 @@ def _tcp() -> list[list[str]]:
 
 
 def _serve(settings: Settings, pipe: Connection) -> None:
-    configure(os.environ.get("SOAK_LOG", "error"), "json")
+    configure("error", "json")
     asyncio.run(_until_killed(settings, pipe))
 
 
@@ -169,11 +173,15 @@ def _look(pipe: Connection) -> None:
     gc.collect()
     # Freed memory that the allocator keeps for the next time is no growth, and hides what is.
     ctypes.CDLL(None).malloc_trim(0)
+    objects = gc.get_objects()
     tasks = Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())  # type: ignore[union-attr]  # coroutines have names
     seen = Inside(
         resident=resident,
         resident_trimmed=_resident(),
-        objects=len(gc.get_objects()),
+        kept_pages=sum(
+            int(each.currsize) for each in objects if isinstance(each, LRUCache) and each.maxsize == MAX_BYTES
+        ),
+        objects=len(objects),
         tasks=dict(tasks),
         threads=threading.active_count(),
     )
