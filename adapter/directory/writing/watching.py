@@ -59,16 +59,19 @@ class Watch:
         """Read the lists; those again in which the person still stands in a way that is `awaited` to pass, and those
         that could not be read for the moment.
         """
-        begun, since, turn = self._desk.units.now(), self._since, 0
+        begun, since, turn, slept = self._desk.units.now(), self._since, 0, 0.0
         left = list({listing.path: listing for listing in listings}.values())
         while left:
             await self._read_all(left, since)
             shown = await self._showing(left, awaited)
-            waited = self._desk.units.now() - begun
+            # A clock that is set back would have us wait for as long again.
+            waited = max(slept, self._desk.units.now() - begun)
             left = [one for one in left if waited < self._patience_for(one, shown)]
             if not left or self._halted():
                 return
-            await self._sleep(max(self._patience.pause(turn), *(self._asked_for(one) for one in left)))
+            pause = max(self._patience.pause(turn), *(self._asked_for(one) for one in left))
+            await self._sleep(pause)
+            slept += pause
             since, turn = self._desk.units.now(), turn + 1
 
     async def found(self, paths: Iterable[str] | None = None) -> list[Found]:

@@ -27,6 +27,8 @@ class Scene:
         self.provider = Provider({MEMBERS: [member("ada", "admin"), member("bob")]})
         self.desk = Desk(account_id="a", client=self.provider, units=AccountUnits(self.clock), model=SHIPPED)
         self.slept: list[float] = []
+        self.clock_goes_back = 0.0
+        """By how much, in the first pause."""
         self.on_sleep: dict[int, Any] = {}
         """What the provider says from so many pauses on."""
         self.watch = Watch(
@@ -40,7 +42,7 @@ class Scene:
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.clock.tick(seconds)
+        self.clock.tick(seconds - (self.clock_goes_back if len(self.slept) == 1 else 0.0))
         if len(self.slept) in self.on_sleep:
             self.provider.answers[MEMBERS] = self.on_sleep[len(self.slept)]
 
@@ -64,6 +66,15 @@ async def test_a_list_that_shows_nobody_is_read_once() -> None:
     assert await scene.shown() == []
     assert scene.watch.read_at([MEMBERS]) == scene.clock.now
     assert scene.watch.requests == 1
+
+
+async def test_a_clock_that_is_set_back_makes_nobody_wait_for_as_long_again() -> None:
+    usual, scene = Scene(), Scene()
+    await usual.settle()
+    scene.clock_goes_back = 3600.0
+    await scene.settle()
+
+    assert scene.slept == usual.slept
 
 
 async def test_a_list_that_lags_behind_is_read_until_it_has_caught_up() -> None:
