@@ -18,6 +18,7 @@ from tests.long.soaking.town import PASSING, Held, Spot, Town
 ENDS_S = 60.0
 """Seconds in which a write that goes on without its caller has to end."""
 HANGS_UP = 0.12
+PLAN_IS_OLD = 412
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +158,9 @@ class Writer:
             if answer is None and self._failed_since(began):
                 return False
         answer = answer or await self._send(wish, headers, {})
+        if answer is not None and answer.status_code == PLAN_IS_OLD:
+            # What it rested on has been read anew since, as the answer says: with the new plan, then.
+            answer = await self._send(wish, headers | {"if-match": answer.headers["etag"]}, {}, allowed=(200, 202))
         if answer is None:
             return False
         if answer.status_code == 202:
@@ -172,6 +176,7 @@ class Writer:
         return isinstance(report, Mapping) and report.get("is_complete") is False
 
     async def _send(self, wish: Wish, headers: Mapping[str, str], params: Mapping[str, str], **more: Any) -> Any:
+        allowed = (200, 202, PLAN_IS_OLD) if "if-match" in headers else (200, 202)
         what = f"write {wish.method} {'/'.join(wish.path.split('/')[: 3 if wish.method == 'POST' else 2])}"
         return await self._asker.ask(
             f"{what} (plan)" if params else what,
@@ -182,8 +187,7 @@ class Writer:
             headers=dict(headers),
             json=wish.body,
             methods=WRITES,
-            allowed=(200, 202),
-            **more,
+            **{"allowed": allowed, **more},
         )
 
     async def _ended(self, location: str, began: float) -> bool:
