@@ -1,7 +1,8 @@
 r"""Targets that say where they go: what passes here is sent exactly as it stands, so what was judged is what is sent.
 
-The URL parser underneath folds dot segments (`%2e%2e` too), turns `\` into `/` and encodes what it must; servers
-further on decode, collapse `//` or cut at `;`. A target in which any of that could matter is refused, not repaired.
+Servers further on fold dot segments (`%2e%2e` too), turn `\` into `/`, decode, collapse `//` or cut at `;`; and httpx,
+over which all but the raw doors' requests go, repairs what it can. A target in which any of that could matter is
+refused, not repaired.
 """
 
 import re

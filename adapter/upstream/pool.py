@@ -115,7 +115,7 @@ class Pool:
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
-        """The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or Mozilla's where it has none."""
+        """The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or certifi's where it has none."""
         context = ssl.create_default_context()
         if not _has_authorities(ssl.get_default_verify_paths()):
             context.load_verify_locations(certifi.where())
