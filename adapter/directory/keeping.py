@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from adapter.directory.batches import Batch
+from adapter.directory.sharing import Alike
 from adapter.directory.state import State
 from adapter.errors import AdapterError, RemoteError, RemoteForbidden, RemoteNotFound, StorageUnavailable
 from adapter.storage.claims import Claims
@@ -303,9 +304,11 @@ def _rows(states: Sequence[State]) -> list[StoredUnit]:
 async def _states(rows: Sequence[StoredUnit]) -> list[State]:
     """The rows as states; unpacking is work, so the loop gets its turn between them."""
     states = []
+    alike = Alike()
     for row in rows:
         state = _state(row)
         if state is not None:
+            state.records = await alike.shared(state.records) if state.records is not None else None
             states.append(state)
         await asyncio.sleep(0)
     return states

@@ -6,9 +6,9 @@ from cachetools import LRUCache
 from adapter.directory.query import Query
 from adapter.mapping.model import Resource
 
-MAX_BYTES = 64 * 1024 * 1024
-_LARGEST = 16
-"""One answer may take this part of the room: a whole directory on one page must not put all others out."""
+MAX_BYTES = 8 * 1024 * 1024
+_LARGEST = 4
+"""One answer may take this part of the room, enough for 1,000 people: a whole directory must not put all others out."""
 _FRAME = 1024
 """Bytes that an answer takes besides its body and its question, about."""
 

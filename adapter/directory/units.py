@@ -13,6 +13,7 @@ import msgspec
 from adapter.directory.keeping import Forgetful, Keeper
 from adapter.directory.purse import Purse
 from adapter.directory.settling import AGE, Settling, restored, stored
+from adapter.directory.sharing import Alike
 from adapter.directory.state import VERSIONS, State
 from adapter.errors import (
     AdapterError,
@@ -117,6 +118,8 @@ class AccountUnits:
         self._asked: dict[str, int] = {}
         """Path -> how often the unit was asked for: what is wanted most is refreshed first."""
         self._flights: dict[str, _Flight] = {}
+        self._alike = Alike()
+        """What the lists of the gather under way say alike."""
 
     def now(self) -> float:
         return self._clock()
@@ -220,6 +223,7 @@ class AccountUnits:
     def _landed(self, path: str, flight: "_Flight") -> None:
         if self._flights.get(path) is flight:
             del self._flights[path]
+            self._alike = self._alike if self._flights else Alike()
         if flight.task.done() and not flight.task.cancelled():
             flight.task.exception()  # whoever waits for it raises it; they may all have left
 
@@ -315,7 +319,11 @@ class AccountUnits:
                 raise
             # Without the frames that it was raised through: it stays for as long as the unit does.
             return State(path, None, fetched_at=fetched_at, cost=1, error=error.with_traceback(None))
-        records = older.records if answer.not_modified and older is not None else answer.records
+        if answer.not_modified and older is not None:
+            records = older.records
+        else:
+            alike = self._alike if path in self._flights else Alike()
+            records = await alike.shared(answer.records)
         return State(path, records, fetched_at=fetched_at, cost=answer.requests, etag=answer.etag)
 
     async def make_stale(self, touched: Callable[[str], bool], news: Settling | None = None) -> int:

@@ -111,7 +111,8 @@ class Collection:
         if self._texts is None:
             readers = [reader(expression) for expression in self.resource.search]
             self._texts = [
-                "\n".join(_flat(read(record.data) for read in readers)).casefold() for record in self.records
+                "\n".join(_flat(read(data) for read in readers)).casefold()
+                for data in (record.data for record in self.records)
             ]
         return self._texts
 

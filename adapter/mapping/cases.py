@@ -10,7 +10,7 @@
 A case of the graph gives its nodes and then its edges, each in the order of their ids; the root's own id is `me`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,9 +129,13 @@ def _drawn(model: Model, case: Case, file: str) -> tuple[list[Record], list[str]
         builder.add_nodes(node, collections[node.resource])
     for edge in model.graph.edges:
         builder.add_edges(edge, collections[edge.resource])
-    nodes = [Record(node.id, node.shown(), {}) for node in builder.nodes()]
-    edges = [Record(edge.id, edge.shown(), {}) for edge in builder.edges()]
+    nodes = [_record(node.id, node.shown()) for node in builder.nodes()]
+    edges = [_record(edge.id, edge.shown()) for edge in builder.edges()]
     return [*sorted(nodes, key=lambda node: node.key), *sorted(edges, key=lambda edge: edge.key)], []
+
+
+def _record(key: str, data: Mapping[str, Any]) -> Record:
+    return Record(key, tuple(data), tuple(data.values()))
 
 
 def _differences(record: Record, want: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 instances (a unit's records with their parents) -> shape() -> fragments -> assemble() -> records, sorted by key
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -16,6 +16,9 @@ from adapter.mapping.model import Derivation, Inheritance, Model, Resource, Rule
 _ENCODER = msgspec.json.Encoder()
 _STEP = 100
 """Records between two steps: some ten milliseconds of work."""
+
+ROOM = 2 * 1024 * 1024
+"""Bytes of JSON that are kept beside the records of one list: a large list's are made when they are asked for."""
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
@@ -31,13 +34,26 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fragment(msgspec.Struct, kw_only=True):
-    """What one provider record says of one unified record; fragments with the same key are merged."""
+    """What one provider record says of one unified record; fragments with the same key are merged.
+
+    They are kept by the ten thousands, so names and values apart: a dictionary each would take three times the room.
+    """
 
     key: str | None
-    data: dict[str, Any]
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
     unit: str
     remote: Any
     """The provider's own object; None for what was counted, not listed."""
+
+    @classmethod
+    def of(cls, key: str | None, data: Mapping[str, Any], unit: str, remote: Any) -> "Fragment":
+        return cls(key=key, names=tuple(data), values=tuple(data.values()), unit=unit, remote=remote)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What is said, by field; put together anew each time."""
+        return dict(zip(self.names, self.values, strict=True))
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,23 +69,66 @@ class Shaped(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
 
 
+class Room:
+    """What is left, in bytes, of the room that the records of one list have for their JSON together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = ROOM) -> None:
+        self.left = left
+
+
 class Record:
-    """A unified record with the provider's objects that it was built from, and its JSON, made once."""
+    """A unified record with the provider's objects that it was built from, and its JSON, kept where there is room.
 
-    __slots__ = ("_encoded", "data", "key", "remote")
+    There are many of them: what can be put together when it is asked for is not kept.
+    """
 
-    def __init__(self, key: str, data: dict[str, Any], remote: dict[str, list[Any]]) -> None:
+    __slots__ = ("_encoded", "_names", "_remote", "_room", "_values", "key")
+
+    def __init__(
+        self,
+        key: str,
+        names: Collection[str],
+        values: tuple[Any, ...],
+        remote: tuple[Any, ...] = (),
+        room: Room | None = None,
+    ) -> None:
+        """`names` of the fields are shared by all records of a resource; `remote` is a unit's name and its object, in
+        turn.
+        """
         self.key = key
-        self.data = data
-        self.remote = remote
+        self._names = names
+        self._values = values
+        self._remote = remote
+        self._room = room
         self._encoded: bytes | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The unified fields."""
+        return dict(zip(self._names, self._values, strict=True))
+
+    @property
+    def remote(self) -> dict[str, list[Any]]:
+        """The provider's objects by unit."""
+        found: dict[str, list[Any]] = {}
+        for unit, one in zip(self._remote[::2], self._remote[1::2], strict=True):
+            found.setdefault(unit, []).append(one)
+        return found
 
     @property
     def encoded(self) -> bytes:
         """The whole record as JSON, `remote_data` last."""
-        if self._encoded is None:
-            self._encoded = _ENCODER.encode({**self.data, "remote_data": self.remote})
-        return self._encoded
+        if self._encoded is not None:
+            return self._encoded
+        whole = self.data
+        whole["remote_data"] = self.remote
+        encoded = _ENCODER.encode(whole)
+        if self._room is not None and self._room.left >= len(encoded):
+            self._room.left -= len(encoded)
+            self._encoded = encoded
+        return encoded
 
 
 Assembled = tuple[list[Record], list[Fault]]
@@ -86,7 +145,20 @@ def shape(resource: Resource, instance: Instance) -> Shaped:
     for source in resource.sources:
         if instance.unit in source.units:
             _shape_source(resource, source, instance, parents, fragments, faults)
+    _share(fragments)
     return Shaped(fragments=tuple(fragments), faults=tuple(faults))
+
+
+def _share(fragments: Iterable[Fragment]) -> None:
+    """Keep once what many say alike: the members of a team are in the same group and have one of two roles."""
+    known: dict[bytes, Any] = {}
+    names: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for fragment in fragments:
+        fragment.names = names.setdefault(fragment.names, fragment.names)
+        fragment.values = tuple(
+            known.setdefault(_ENCODER.encode(value), value) if isinstance(value, list | dict) else value
+            for value in fragment.values
+        )
 
 
 def _shape_source(
@@ -152,11 +224,12 @@ def _contexts(
 def _fragment(
     resource: Resource, fields: Mapping[str, Expression], unit: str, context: dict[str, Any], remote: Any
 ) -> Fragment:
-    data = {name: expression(context) for name, expression in fields.items()}
+    # Nothing known is the same as nothing said.
+    data = {name: value for name, expression in fields.items() if (value := expression(context)) is not None}
     key = data.get(resource.key)
     if key is not None and not isinstance(key, str):
         key = data[resource.key] = str(key)
-    return Fragment(key=key or None, data=data, unit=unit, remote=remote)
+    return Fragment.of(key or None, data, unit, remote)
 
 
 def _true(value: Any) -> bool:
@@ -190,10 +263,11 @@ def assembling(
     fragments = yield from _with_keys(source, fragments, faults, known or {})
     if resource.derived:
         fragments = yield from _deriving(resource, resource.derived, fragments, faults)
-    fragments += [
-        Fragment(key=str(data[resource.key]), data=dict(data), unit="", remote=None) for data in resource.records
-    ]
-    records = yield from _merging(resource, fragments)
+    fragments += [Fragment.of(str(data[resource.key]), data, "", None) for data in resource.records]
+    grouped = _by_key(fragments)
+    # Each is let go of once its record is made: there is no time at which a large list stands twice.
+    del fragments
+    records = yield from _merging(resource, grouped)
     return records, faults
 
 
@@ -208,35 +282,37 @@ def drained(steps: Steps[Result]) -> Result:
 
 
 def merge(resource: Resource, fragments: Sequence[Fragment]) -> list[Record]:
-    return drained(_merging(resource, fragments))
+    return drained(_merging(resource, _by_key(fragments)))
 
 
-def _merging(resource: Resource, fragments: Sequence[Fragment]) -> Steps[list[Record]]:
+def _by_key(fragments: Iterable[Fragment]) -> dict[str, list[Fragment]]:
     grouped: dict[str, list[Fragment]] = {}
     for fragment in fragments:
         assert fragment.key is not None
         grouped.setdefault(fragment.key, []).append(fragment)
+    return grouped
+
+
+def _merging(resource: Resource, grouped: dict[str, list[Fragment]]) -> Steps[list[Record]]:
+    """A record of each group; takes the groups away."""
     records = []
+    room = Room()
     for key in sorted(grouped):
-        records.append(_record(resource, key, grouped[key]))
+        records.append(_record(resource, key, grouped.pop(key), room))
         if len(records) % _STEP == 0:
             yield
     return records
 
 
-def _record(resource: Resource, key: str, parts: Sequence[Fragment]) -> Record:
+def _record(resource: Resource, key: str, parts: Sequence[Fragment], room: Room) -> Record:
     if len(parts) == 1:
         alone = parts[0].data
-        data = {name: only_value(field, alone.get(name)) for name, field in resource.fields.items()}
+        values = tuple([only_value(field, alone.get(name)) for name, field in resource.fields.items()])
     else:
-        data = {
-            name: merge_field(field, [part.data.get(name) for part in parts]) for name, field in resource.fields.items()
-        }
-    remote: dict[str, list[Any]] = {}
-    for part in parts:
-        if part.remote is not None:
-            remote.setdefault(part.unit, []).append(part.remote)
-    return Record(key, data, remote)
+        said = [part.data for part in parts]
+        values = tuple([merge_field(field, [one.get(name) for one in said]) for name, field in resource.fields.items()])
+    remote = tuple(said for part in parts if part.remote is not None for said in (part.unit, part.remote))
+    return Record(key, resource.fields, values, remote, room)
 
 
 def _with_keys(
@@ -258,11 +334,12 @@ def _with_keys(
 
 
 def _named(resource: Resource, fragment: Fragment, known: Mapping[str, str]) -> Fragment | None:
-    address = _address(resource, fragment.data)
+    data = fragment.data
+    address = _address(resource, data)
     if resource.anonymous is None or address is None:
         return None
     key = known.get(address) or anonymous_id(resource, address)
-    return Fragment(key=key, data={**fragment.data, resource.key: key}, unit=fragment.unit, remote=fragment.remote)
+    return Fragment.of(key, {**data, resource.key: key}, fragment.unit, fragment.remote)
 
 
 def _addresses(resource: Resource, fragments: Sequence[Fragment]) -> Steps[dict[str, str]]:
@@ -316,9 +393,10 @@ def _deriving(
 ) -> Steps[list[Fragment]]:
     derived: list[Fragment] = []
     for number, fragment in enumerate(fragments, 1):
-        for item in fragment.data.get(derivation.each) or ():
+        data = fragment.data
+        for item in data.get(derivation.each) or ():
             try:
-                derived.append(_derived(resource, derivation, fragment, item))
+                derived.append(_derived(resource, derivation, fragment, data, item))
             except ShapeError as error:
                 faults.append(Fault(unit=fragment.unit, path="", reason=str(error)))
         if number % _STEP == 0:
@@ -326,10 +404,12 @@ def _deriving(
     return derived
 
 
-def _derived(resource: Resource, derivation: Derivation, fragment: Fragment, item: Any) -> Fragment:
+def _derived(
+    resource: Resource, derivation: Derivation, fragment: Fragment, data: Mapping[str, Any], item: Any
+) -> Fragment:
     if not isinstance(item, dict):
         raise ShapeError(f"`{derivation.each}` holds {type(item).__name__}, not objects")
-    context = {**item, f"_{derivation.as_}": fragment.data}
+    context = {**item, f"_{derivation.as_}": data}
     made = _fragment(resource, derivation.fields, fragment.unit, context, fragment.remote)
     if made.key is None:
         raise ShapeError(f"a record has no `{resource.key}`")
@@ -359,7 +439,7 @@ def inheriting(resource: Resource, records: Sequence[Record], instances: Sequenc
                     faults[fault.path, fault.reason] = fault
             yield
     held = {record.key for record in records}
-    implied = yield from _merging(resource, made)
+    implied = yield from _merging(resource, _by_key(made))
     extra = [record for record in implied if record.key not in held]
     return sorted((*records, *extra), key=lambda record: record.key), list(faults.values())
 
@@ -369,9 +449,10 @@ def _implying(inheritance: Inheritance, records: Iterable[Record]) -> dict[str, 
     rule_of = {rule.role_id: rule for rule in inheritance.rules}
     found: dict[str, list[tuple[Rule, Record]]] = {}
     for record in records:
-        rule = rule_of.get(record.data["role_id"])
-        if rule and record.data["status"] == "active" and record.data["group_id"]:
-            found.setdefault(record.data["group_id"], []).append((rule, record))
+        data = record.data
+        rule = rule_of.get(data["role_id"])
+        if rule and data["status"] == "active" and data["group_id"]:
+            found.setdefault(data["group_id"], []).append((rule, record))
     return found
 
 

@@ -13,18 +13,21 @@ from adapter.mapping.schema import FieldDecl, MergeWord
 
 Values = Sequence[Any]
 
+_EMPTY: list[Any] = []
+"""Of all who have nothing: nobody changes what was merged."""
+
 
 def merge_field(field: FieldDecl, values: Values) -> Any:
     """One value of many, in the order of the sources; an array that must be there is never null."""
     known = [value for value in values if value is not None]
     merged = _WAYS[field.merge](field, known) if known else None
-    return [] if merged is None and field.type == "array" and field.always else merged
+    return _EMPTY if merged is None and field.type == "array" and field.always else merged
 
 
 def only_value(field: FieldDecl, value: Any) -> Any:
     """`merge_field` where there is one value, as there is for most: nothing to compare it with."""
     if value is None:
-        return [] if field.type == "array" and field.always else None
+        return _EMPTY if field.type == "array" and field.always else None
     return merge_field(field, (value,)) if field.merge in _TELLING else value
 
 
@@ -43,7 +46,8 @@ def _first_known(_field: FieldDecl, known: Values) -> Any:
 
 def _union(field: FieldDecl, known: Values) -> list[Any]:
     if len(known) == 1 and len(known[0]) < 2:
-        return list(known[0])
+        only: list[Any] = known[0]
+        return only
     items = (item for value in known for item in value)
     return list({_mark(item, field.by): item for item in reversed(list(items))}.values())[::-1]
 

@@ -20,11 +20,15 @@ from adapter.config import load
 from adapter.directory.query import parse_list
 from adapter.models import Secret
 from adapter.sandbox import Options, RunningSandbox, SeedOptions
+from tests.bench.pages import prepared
+from tests.bench.warm import resident
 
 WHAT = "a cold gather at 50 ms of latency; small: 25 teams, 150 apps; large: 500 teams, 20,000 people, 3,000 apps"
 AIMS = {
     "large, wall/bound": "at most 1",
     "large, peak MB": "at most 400",
+    "large, warm MB, gathered": "at most 250",
+    "large, warm MB, loaded": "at most 250",
     "small, sequential/ours, requests": "at least 2",
 }
 NEEDS = ()
@@ -42,6 +46,7 @@ def measure(rounds: int, _seconds: float) -> dict[str, float]:
         theirs = [_sequential(sandbox) for _ in range(max(1, rounds // 2))]
     with RunningSandbox(seed=LARGE, options=Options(latency_ms=LATENCY_MS), thread=False) as sandbox:
         large = _in_a_process(sandbox)
+        held = _served(sandbox)
     bound = 1.2 * math.ceil(large["requests"] / WORKERS) * LATENCY_MS / 1000 + large["cpu"]
     return {
         "small, ours, requests": median(run["requests"] for run in ours),
@@ -55,20 +60,23 @@ def measure(rounds: int, _seconds: float) -> dict[str, float]:
         "large, peak MB": large["peak_mb"],
         "large, warm, a page of 100, requests": large["page_requests"],
         "large, warm, a page of 100, ms": large["page_wall"] * 1000,
+        **{f"large, {name}": megabytes for name, megabytes in held.items()},
     }
+
+
+def _served(sandbox: RunningSandbox) -> dict[str, float]:
+    """What the memory of a server comes to."""
+    sandbox.budget(4500)
+    with TemporaryDirectory() as directory:
+        environ = {**_environ(sandbox, directory), "DIRECTORY_MAX_AGE": "86400"}
+        return resident(environ, asyncio.run(prepared(environ, sandbox.owner_token)))
 
 
 def _in_a_process(sandbox: RunningSandbox) -> dict[str, float]:
     """A process of its own for each gather, so that memory and CPU are the gather's."""
     sandbox.budget(4500)
     with TemporaryDirectory() as directory:
-        environ = {
-            "DATABASE_URL": f"sqlite:///{Path(directory) / 'bench.db'}",
-            "ADAPTER_SECRET_KEYS": "b" * 40,
-            "HEROKU_API_URL": sandbox.url,
-            "DIRECTORY_WAIT": "600",
-            "LOG_LEVEL": "error",
-        }
+        environ = _environ(sandbox, directory)
         command = [sys.executable, "-m", "tests.bench.gathering"]
         run = subprocess.run(
             command,
@@ -80,6 +88,16 @@ def _in_a_process(sandbox: RunningSandbox) -> dict[str, float]:
         )
     found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
     return found
+
+
+def _environ(sandbox: RunningSandbox, directory: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": f"sqlite:///{Path(directory) / 'bench.db'}",
+        "ADAPTER_SECRET_KEYS": "b" * 40,
+        "HEROKU_API_URL": sandbox.url,
+        "DIRECTORY_WAIT": "600",
+        "LOG_LEVEL": "error",
+    }
 
 
 def _sequential(sandbox: RunningSandbox) -> dict[str, float]:

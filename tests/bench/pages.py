@@ -45,7 +45,7 @@ def measure(rounds: int, seconds: float) -> dict[str, float]:
                 "DIRECTORY_MAX_AGE": "86400",
                 "DIRECTORY_WAIT": "300",
             }
-            token = asyncio.run(_prepare(environ, sandbox.owner_token))
+            token = asyncio.run(prepared(environ, sandbox.owner_token))
             with servers.granian("apps:ours", environ) as ours:
                 for question, query in questions.items():
                     figures |= _compared(question, query, ours, token, directory, rounds, seconds)
@@ -82,7 +82,8 @@ def _fetched(url: str, token: str) -> bytes:
         return found
 
 
-async def _prepare(environ: dict[str, str], api_key: str) -> str:
+async def prepared(environ: dict[str, str], api_key: str) -> str:
+    """Connect the account; a token for it."""
     async with open_house(load({**os.environ, **environ})) as house:
         account = await house.accounts.connect_api_key(tenant_id="bench", api_key=Secret(api_key))
         _, secret = await house.tokens.create_account(account.id, expires_in=86400)

@@ -19,7 +19,8 @@ USERS = SHIPPED.resources["users"]
 
 def user(key: str, **data: Any) -> Record:
     blank: dict[str, Any] = {name: [] if field.type == "array" else None for name, field in USERS.fields.items()}
-    return Record(key, {**blank, "id": key, "status": "active", **data}, {})
+    said = {**blank, "id": key, "status": "active", **data}
+    return Record(key, tuple(said), tuple(said.values()))
 
 
 def place(key: str) -> dict[str, str]:

@@ -289,6 +289,32 @@ def test_every_field_of_a_resource_stands_in_every_record() -> None:
     assert all(records[0].data[name] is not None for name, field in USERS.fields.items() if field.always)
 
 
+# --- what is kept
+
+
+def test_members_of_a_team_share_what_is_said_of_the_team() -> None:
+    found = [member(person, "member") for person in PEOPLE]
+    shaped = engine.shape(USERS, instance("team_members", "/m", found, team=TEAMS[0]))
+    roles = [fragment.data["roles"] for fragment in shaped.fragments]
+
+    assert all(role is roles[0] for role in roles)
+    assert len({id(fragment.names) for fragment in shaped.fragments}) == 1
+
+
+def test_json_is_kept_beside_records_as_far_as_there_is_room_and_is_the_same_beyond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records, _ = assembled([instance("team_members", "/m", [member(p, "member") for p in PEOPLE], team=TEAMS[0])])
+    size = max(len(record.encoded) for record in records)
+    monkeypatch.setattr(engine.Room.__init__, "__defaults__", (2 * size,))
+    again, _ = assembled([instance("team_members", "/m", [member(p, "member") for p in PEOPLE], team=TEAMS[0])])
+    first = [record.encoded for record in again]
+    kept = [record.encoded is encoded for record, encoded in zip(again, first, strict=True)]
+
+    assert kept == [True, True, False, False, False]
+    assert [record.encoded for record in again] == first == [record.encoded for record in records]
+
+
 # --- what is implied
 
 

@@ -368,6 +368,6 @@ def test_the_room_is_bounded_and_what_was_asked_for_last_stays() -> None:
 
 def test_an_answer_that_would_put_out_many_others_is_not_kept() -> None:
     pages = Pages(100_000)
-    pages.keep(("one", b"/users", b""), page(20_000))
+    pages.keep(("one", b"/users", b""), page(30_000))
 
     assert (pages.get(("one", b"/users", b"")), pages.bytes) == (None, 0)

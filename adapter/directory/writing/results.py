@@ -121,8 +121,9 @@ def _assignment(desk: Desk, shaped: list[engine.Shaped], user: Record, operation
     ids = {place.id for place in _places(operation)}
     roles = {f"{change.place.kind}:{role}" for change in operation.ask.changes for role in change.roles}
     for record in engine.assemble(desk.model, resource, shaped)[0]:
-        places = {record.data.get(word) for word in ("group_id", "workspace_id", "organization_id")}
-        if record.data["user_id"] == user.key and places & ids and record.data["role_id"] in roles:
+        data = record.data
+        places = {data.get(word) for word in ("group_id", "workspace_id", "organization_id")}
+        if data["user_id"] == user.key and places & ids and data["role_id"] in roles:
             return _shown(record)
     return None
 
