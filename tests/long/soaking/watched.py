@@ -167,7 +167,10 @@ async def _until_killed(settings: Settings, pipe: Connection) -> None:
 
 
 def _look(pipe: Connection) -> None:
-    pipe.recv()
+    try:
+        pipe.recv()
+    except EOFError:
+        os._exit(0)  # whoever watched has ended
     resident = _resident()
     gc.collect()
     gc.collect()
