@@ -204,8 +204,8 @@ class Soak:
 
     def found(self) -> Found:
         asker, ledger = self.asker, self._ledger
-        for at in self._founder.deleted:
-            self._weather.note_vanished(at)
+        for began, ended in self._founder.deleted:
+            self._weather.note_vanished(began, ended)
         calm = sum(self._weather.calm_share(*round_) * (round_[1] - round_[0]) for round_ in self._rounds)
         told: dict[str, object] = {
             "faults struck": dict(Counter(window.kind for window in self._weather.windows)),

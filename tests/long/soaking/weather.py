@@ -138,9 +138,9 @@ class Weather:
             struck |= {"carried_out": True}
         return Window(kind=kind, fault=struck, began=time.monotonic())
 
-    def note_vanished(self, at: float) -> None:
-        """Say afterwards that a place went at this moment, or a little before."""
-        self.windows.append(Window(kind=VANISHED, fault={}, began=at - AFTERMATH_S, ended=at))
+    def note_vanished(self, began: float, ended: float) -> None:
+        """Say afterwards that a place went between these moments."""
+        self.windows.append(Window(kind=VANISHED, fault={}, began=began, ended=ended))
 
     def unexplained(self, failures: Sequence[Failure]) -> list[Failure]:
         return [failure for failure in failures if not any(window.explains(failure) for window in self.windows)]

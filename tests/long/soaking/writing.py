@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import msgspec
 
 from adapter.directory.writing.model import UNFINISHED
@@ -248,8 +249,8 @@ class Founder:
         self._number = 0
         self._said = False
         self.done = 0
-        self.deleted: list[float] = []
-        """When teams went, by the monotonic clock."""
+        self.deleted: list[tuple[float, float]] = []
+        """Between when and when teams went, by the monotonic clock."""
 
     async def act(self) -> None:
         teams = self._town.passing_teams()
@@ -259,8 +260,9 @@ class Founder:
             await self._write("POST", "/groups", {"name": name, "organization_id": self._corp})
             self._check(name, there=True)
         elif teams[0].name.endswith("-renamed"):
+            began = time.monotonic()
             await self._write("DELETE", f"/groups/{teams[0].id}", None)
-            self.deleted.append(time.monotonic())
+            self.deleted.append((began, time.monotonic() + (0 if self._said else ENDS_S)))
             self._check(teams[0].name, there=False)
         else:
             name = f"{teams[0].name}-renamed"
@@ -277,8 +279,9 @@ class Founder:
             json=body,
             headers={"idempotency-key": uuid4().hex},
             methods=WRITES,
+            allowed=(200, 202),
         )
-        self._said = answer is not None
+        self._said = answer is not None and answer.status_code == httpx.codes.OK
 
     def _check(self, name: str, *, there: bool) -> None:
         if self._said:
