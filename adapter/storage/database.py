@@ -7,9 +7,11 @@ https://www.sqlite.org/isolation.html, https://www.sqlite.org/wal.html
 
 import asyncio
 import os
+import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,15 +19,23 @@ from typing import Any, Self
 import asyncpg
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapter.errors import ConfigError, StorageUnavailable
 from adapter.storage import address, schema
 from adapter.storage.address import Address, Dialect
+from adapter.storage.gate import Gate
 from adapter.storage.schema import SchemaState
 
 _BUSY_SECONDS = 10
 _STATEMENT_SECONDS = 30.0
+_FULL_SECONDS = (0.02, 0.1)
+"""Between two attempts to get a connection where the server lets no more in."""
+_POOLED = 5
+"""Connections that stay open; README names them, and those in a rush."""
+_IN_A_RUSH = 10
+"""More that are opened while all of these are in use."""
 # Any fixed number: what every process of this program that migrates one PostgreSQL database waits for.
 _MIGRATION_LOCK = 0x75_64_61_5F_6D_69_67
 
@@ -42,6 +52,8 @@ _UNAVAILABLE: tuple[type[BaseException], ...] = (
 )
 _FOREIGN: tuple[type[BaseException], ...] = (*_UNAVAILABLE, sa.exc.DBAPIError)
 
+_log = structlog.get_logger("adapter.storage")
+
 
 class Database:
     """One database, named by a `DATABASE_URL`. `async with` opens and closes it.
@@ -52,6 +64,7 @@ class Database:
     def __init__(self, database_url: str) -> None:
         self._address = address.parse(database_url)
         self._engine: AsyncEngine | None = None
+        self._gate = Gate(_POOLED + _IN_A_RUSH)
         self._turn = self._turns()
 
     def _turns(self) -> AbstractAsyncContextManager[object]:
@@ -104,17 +117,42 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection with one consistent view; what it writes is rolled back."""
         with translated():
-            async with self.engine.connect() as connection:
+            async with self._connection() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: all of it is kept when the block ends, none of it when the block raises."""
         with translated():
-            async with self._turn, self.engine.connect() as plain:
+            async with self._turn, self._connection() as plain:
                 connection = await plain.execution_options(sqlite_begin="IMMEDIATE")
                 async with connection.begin():
                     yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool; where the server lets no more in, one of ours is waited for, as long as for a lock:
+        a small database allows fewer than several processes take in a rush.
+        """
+        until = time.monotonic() + _BUSY_SECONDS
+        async with AsyncExitStack() as stack:
+            while (connection := await self._entered(stack, until)) is None:
+                await stack.aclose()
+                await asyncio.sleep(random.uniform(*_FULL_SECONDS))  # noqa: S311  # spreads those who wait
+            yield connection
+
+    async def _entered(self, stack: AsyncExitStack, until: float) -> AsyncConnection | None:
+        """A connection that the stack gives back; None where the server is full, and there is time left."""
+        await self._gate.enter(until - time.monotonic())
+        stack.callback(self._gate.leave)
+        try:
+            return await stack.enter_async_context(self.engine.connect())
+        except _FOREIGN as error:
+            if not _is_full(error) or time.monotonic() > until:
+                raise
+        if self._gate.narrow():
+            _log.warning("database_full", waits_seconds=_BUSY_SECONDS)
+        return None
 
     async def raw_connection(self) -> Any:
         """A connection of the PostgreSQL driver outside the pool, for what a session holds; the caller closes it."""
@@ -192,6 +230,12 @@ def translated() -> Iterator[None]:
         raise StorageUnavailable from error
 
 
+def _is_full(error: BaseException) -> bool:
+    """Whether the server lets no more connections in, of this role or of anybody."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return bool(getattr(cause, "sqlstate", None) == asyncpg.TooManyConnectionsError.sqlstate)
+
+
 def _is_unavailable(error: BaseException) -> bool:
     if isinstance(error, _UNAVAILABLE) or not isinstance(error, sa.exc.DBAPIError):
         return True
@@ -221,6 +265,8 @@ def _engine(where: Address, *, command_timeout: float | None) -> AsyncEngine:
         where.url,
         connect_args=options,
         pool_pre_ping=where.dialect == "postgresql",
+        pool_size=_POOLED,
+        max_overflow=_IN_A_RUSH,
         pool_timeout=_BUSY_SECONDS,
         hide_parameters=True,  # parameters are token hashes and sealed credentials
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
