@@ -263,8 +263,6 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._stop_upload()
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
         reply, self._reply = self._reply, None
         if reply is not None:
             if exc is None and self._said_all and reply.status and _ends_with_connection(reply):

@@ -595,8 +595,8 @@ async def test_a_slow_caller_is_no_silent_provider_but_after_them_it_has_its_pat
 
     wire = Wire()
     reply = _asked(wire, "POST", [(b"content-length", b"2")], slow())
-    for event in (more, last):
-        for _ in range(3):
+    for event, times in ((more, 3), (last, 4)):  # until shortly before it is looked after again
+        for _ in range(times):
             await loop.pass_by(LONG)
         event.set()
         await settled()
