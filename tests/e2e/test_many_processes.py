@@ -11,7 +11,7 @@ from tests.long.many.trial import Trial, trial
 from tests.storage.servers import PostgresServer
 
 # One server for all of them.
-pytestmark = pytest.mark.xdist_group("the workers of one server")
+pytestmark = pytest.mark.xdist_group("many_processes")
 
 WORLD = SeedOptions(teams=12, members=40, apps=12)
 
@@ -49,7 +49,3 @@ def test_one_key_sent_to_all_at_once_is_one_write_and_one_answer(workers: Trial)
 
 def test_each_shows_at_once_what_was_written_through_another(workers: Trial) -> None:
     assert writing.reads_what_was_written(workers)
-
-
-def test_of_several_who_resume_an_operation_one_does(workers: Trial) -> None:
-    assert writing.resumes_elsewhere(workers)
