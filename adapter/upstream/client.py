@@ -26,11 +26,11 @@ from adapter.errors import (
 )
 from adapter.models import Secret
 from adapter.upstream.budget import Budget
-from adapter.upstream.connection import Body, RawHeaders
 from adapter.upstream.lane import Lane
 from adapter.upstream.paths import checked_target
 from adapter.upstream.pool import Pool, origin_of
 from adapter.upstream.provider import Provider
+from adapter.upstream.request import Body, RawHeaders
 from adapter.upstream.source import CredentialSource, FixedCredential
 from adapter.upstream.streaming import Exchange, Link
 from adapter.upstream.transport import FOREIGN, interface, translated

@@ -11,12 +11,14 @@ import certifi
 import httpx
 
 from adapter.errors import BadRequest, Unavailable, UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
-from adapter.upstream.connection import Connection, StreamedReply
+from adapter.upstream.connection import Connection
 from adapter.upstream.provider import Timeouts
+from adapter.upstream.reply import StreamedReply
 from adapter.upstream.request import Body, Origin, RawHeaders
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_IDLE = 256
+_READING = frozenset({"GET", "HEAD"})
 _ROUNDS = 16
 """Of the loop, at most, in which connections end that are closed at once: one or two, more with TLS."""
 
@@ -30,8 +32,10 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 class Pool:
-    """Connections by origin. Nothing is followed, unpacked, remembered or repeated, and no proxy of the environment's
-    is used: a request is sent once, over a connection that stands, or fails.
+    """Connections by origin. Nothing is followed, unpacked or remembered, and no proxy of the environment's is used.
+
+    A request is sent once, with one exception: a server may close a connection that lies idle in the moment in which it
+    is used again. What only reads and met that is asked once more, over a new connection (RFC 9110, 9.2.2).
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -48,18 +52,14 @@ class Pool:
         UpstreamUnreachable, UpstreamTimeout (`was_sent` False where there was no connection) or UpstreamNonsense;
         BadRequest for headers that can't be sent. Cancelling it ends the request.
         """
-        connection = self._waiting(origin) or await self._connected(origin)
-        try:
-            reply = connection.ask(method, target, headers, body)
-        except BaseException:
-            connection.abort()
-            raise
-        try:
-            await reply.head()
-        except BaseException:
-            reply.abort()  # not the connection: once the answer is over, it may be another's already
-            raise
-        return reply
+        used = self._waiting(origin)
+        if used is not None:
+            try:
+                return await _asked(used, method, target, headers, body)
+            except UpstreamUnreachable:
+                if method not in _READING or body is not None or not used.is_mute:
+                    raise
+        return await _asked(await self._connected(origin), method, target, headers, body)
 
     async def close(self) -> None:
         """Close every connection; what is under way fails."""
@@ -121,6 +121,20 @@ class Pool:
             context.load_verify_locations(certifi.where())
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+async def _asked(connection: Connection, method: str, target: str, headers: RawHeaders, body: Body) -> StreamedReply:
+    try:
+        reply = connection.ask(method, target, headers, body)
+    except BaseException:
+        connection.abort()
+        raise
+    try:
+        await reply.head()
+    except BaseException:
+        reply.abort()  # not the connection: once the answer is over, it may be another's already
+        raise
+    return reply
 
 
 def _has_authorities(paths: ssl.DefaultVerifyPaths) -> bool:

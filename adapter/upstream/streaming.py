@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 from adapter.errors import RemoteForbidden, Unavailable
 from adapter.models import Secret
-from adapter.upstream.connection import Body, Origin, RawHeaders, StreamedReply
 from adapter.upstream.lane import Lane
 from adapter.upstream.pool import Pool
 from adapter.upstream.provider import Provider
+from adapter.upstream.reply import StreamedReply
+from adapter.upstream.request import Body, Origin, RawHeaders
 from adapter.upstream.source import CredentialSource
 
 _TELLING = frozenset({401, 403, 429})

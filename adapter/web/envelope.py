@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import msgspec
 
 from adapter.errors import InvalidCursor, InvalidParameter, UpstreamNonsense
-from adapter.upstream.connection import StreamedReply
 from adapter.upstream.protocol import Paging
+from adapter.upstream.reply import StreamedReply
 from adapter.web.passing import Taken, only
 
 _DEFAULT_LIMIT = 100

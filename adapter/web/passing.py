@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import unquote_plus
 
 from adapter.errors import BadRequest, InvalidParameter
-from adapter.upstream.connection import RawHeaders
 from adapter.upstream.provider import Provider
+from adapter.upstream.request import RawHeaders
 from adapter.upstream.transport import USER_AGENT
 
 Taken = Mapping[str, list[str]]

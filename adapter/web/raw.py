@@ -22,9 +22,9 @@ from adapter.models import Caller
 from adapter.models import Scope as Right
 from adapter.upstream.access import AccessTable
 from adapter.upstream.client import BoundClient
-from adapter.upstream.connection import StreamedReply
 from adapter.upstream.paths import checked_target
 from adapter.upstream.provider import Provider
+from adapter.upstream.reply import StreamedReply
 from adapter.web.auth import ACCOUNT_PARAMETER, caller_of, chosen_account, require_scope
 from adapter.web.doors import Door, behind, door_of
 from adapter.web.envelope import CursorSealer, Listing, length_of_list, may_list

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.errors import AdapterError, BadRequest, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
-from adapter.upstream.connection import StreamedReply
+from adapter.upstream.reply import StreamedReply
 from adapter.upstream.request import Body, RawHeaders
 from tests.upstream.wire import PATIENCE_S, Requests, Shifted, Wire, settled, shifted
 

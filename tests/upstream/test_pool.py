@@ -20,14 +20,15 @@ from adapter.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from adapter.upstream.connection import Connection, StreamedReply
+from adapter.upstream.connection import Connection
 from adapter.upstream.pool import Pool, origin_of
 from adapter.upstream.provider import Timeouts
+from adapter.upstream.reply import StreamedReply
 from adapter.upstream.request import Body, Origin
 from adapter.upstream.transport import interface
 from tests.faults.line import Authority
 from tests.upstream.loops import on_both_loops
-from tests.upstream.recording import Received, Recorder, answer
+from tests.upstream.recording import Answer, Received, Recorder, answer
 
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HI = answer(200, b"hi")
@@ -119,6 +120,61 @@ async def test_an_idle_connection_that_the_provider_closes_is_not_used_again() -
 
         assert await _whole(pool, _origin(recorder)) == (200, b"{}")
         assert recorder.connections == 2
+
+
+async def _leaves(_: Received, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@on_both_loops
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_only_reads_is_asked_again_where_its_used_connection_ended_without_a_word(method: str) -> None:
+    async with Recorder().running() as recorder, _pool() as pool:
+        recorder.answers = [HI, _leaves, HI]
+        await _whole(pool, _origin(recorder))
+
+        assert (await _whole(pool, _origin(recorder), method))[0] == 200
+        assert [received.method for received in recorder.requests] == ["GET", method, method]
+        assert recorder.connections == 2
+
+
+@on_both_loops
+@pytest.mark.parametrize(
+    ("before", "method", "body", "ends"),
+    [
+        ([HI], "POST", None, _leaves),
+        ([HI], "DELETE", None, _leaves),
+        ([HI], "GET", b"x", _leaves),
+        ([], "GET", None, _leaves),
+    ],
+    ids=["a_write", "a_removal", "a_body", "a_new_connection"],
+)
+async def test_nothing_else_is_asked_twice(before: list[Answer], method: str, body: Body, ends: Answer) -> None:
+    async with Recorder().running() as recorder, _pool() as pool:
+        recorder.answers = [*before, ends]
+        for _ in before:
+            await _whole(pool, _origin(recorder))
+
+        with pytest.raises(UpstreamUnreachable) as failure:
+            await _whole(pool, _origin(recorder), method, body)
+        assert failure.value.was_sent is None
+        assert len(recorder.requests) == len(before) + 1
+
+
+@on_both_loops
+async def test_an_answer_that_has_begun_is_not_asked_for_again() -> None:
+    async def begins(_: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 O")
+        await writer.drain()
+        writer.close()
+
+    async with Recorder().running() as recorder, _pool() as pool:
+        recorder.answers = [HI, begins]
+        await _whole(pool, _origin(recorder))
+
+        with pytest.raises(UpstreamUnreachable):
+            await _whole(pool, _origin(recorder))
+        assert len(recorder.requests) == 2
 
 
 @on_both_loops
