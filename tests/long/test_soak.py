@@ -77,3 +77,8 @@ def test_a_failure_is_explained_only_by_a_fault_that_was_live_and_can_have_done_
 ) -> None:
     one = Failure(**{**A_FAILURE, **failure, "ended": max(failure.get("began", 0), failure.get("ended", 11.5))})
     assert Window(**A_WINDOW | window).explains(one) is explained
+
+
+@pytest.mark.parametrize(("logged", "struck"), [(8.0, False), (9.5, True), (11.0, True), (14.9, True), (16.5, False)])
+def test_a_slow_request_belongs_to_the_fault_that_was_live_as_it_began(logged: float, struck: bool) -> None:
+    assert Window(**A_WINDOW).may_have_struck(logged) is struck

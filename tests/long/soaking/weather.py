@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -95,6 +95,10 @@ class Window(msgspec.Struct, kw_only=True):
         fault = self.fault
         return self.ended + AFTERMATH_S + (float(fault.get("retry_after") or 0) if self.kind == "rate_limit" else 0)
 
+    def may_have_struck(self, logged: float) -> bool:
+        """Whether it was live when a request began that was logged at that moment, of which the second is known."""
+        return self.began - 1 <= logged <= self.ended + SLOW_S + 1
+
     def explains(self, failure: Failure) -> bool:
         if failure.code not in EXPLAINS[self.kind] or failure.ended < self.began:
             return False
@@ -117,18 +121,21 @@ class Weather:
     async def blow(self, over: asyncio.Event) -> None:
         """Until it is over; it is calm then, and in the first moments."""
         while not await _within(over, self._random.uniform(*self._calm)):
-            window, asked = self._window(), self._sandbox.sandbox.log.count
+            window = self._window()
             await asyncio.to_thread(self._sandbox.faults, [dict(window.fault)])
             self.windows.append(window)
             await _within(over, self._random.uniform(0.3, 2.0))
             await asyncio.to_thread(self._sandbox.clear_faults)
-            window.ended, window.struck_refresh = time.monotonic(), self._has_struck_refresh(asked)
+            window.ended = time.monotonic()
 
-    def _has_struck_refresh(self, asked: int) -> bool:
-        """Whether any of the requests since then was one for another token, and struck."""
-        log = self._sandbox.sandbox.log
-        since = list(islice(reversed(log.entries.copy()), log.count - asked))
-        return any(entry.path == OAUTH and entry.fault for entry in since)
+    def _note_struck_refreshes(self) -> None:
+        """Tell the windows of the requests for another token that were struck: a slow one is logged as it ends."""
+        monotonic = time.monotonic() - time.time()
+        for entry in self._sandbox.sandbox.log.entries.copy():
+            if entry.path == OAUTH and entry.fault:
+                logged = datetime.fromisoformat(entry.time).timestamp() + monotonic
+                for window in self.windows:
+                    window.struck_refresh |= window.fault.get("kind") == entry.fault and window.may_have_struck(logged)
 
     def _window(self) -> Window:
         kind, fault = self._random.choice(FAULTS)
@@ -143,6 +150,7 @@ class Weather:
         self.windows.append(Window(kind=VANISHED, fault={}, began=began, ended=ended))
 
     def unexplained(self, failures: Sequence[Failure]) -> list[Failure]:
+        self._note_struck_refreshes()
         return [failure for failure in failures if not any(window.explains(failure) for window in self.windows)]
 
     def calm_share(self, began: float, ended: float) -> float:
