@@ -12,7 +12,7 @@ import msgspec
 from adapter.directory.state import State
 from adapter.directory.touch import alike, named, owners
 from adapter.mapping.model import Model, Unit
-from adapter.mapping.removals import Change, Write
+from adapter.mapping.removals import Change, Write, looks_like_id
 
 AGE = 1.0
 """How old, in seconds, a list may be while it settles: one gather reads it once, the next question again."""
@@ -56,7 +56,7 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
     related = ids | owners(model, states, ids)
     change = Change(
         kind=write.removal.name,
-        places=write.places | {place.lower() for place in ids},
+        places=write.places | {place.lower() for place in _meant(write, ids)},
         names=write.names,
         gone=write.gone,
         at=now,
@@ -69,6 +69,11 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
         if not related.isdisjoint(parts := path.strip("/").split("/")) and any(alike(shape, parts) for shape in shapes)
     ]
     return Settling(changes=(change,) if change.names else (), units=dict.fromkeys(lagging, until))
+
+
+def _meant(write: Write, ids: set[str]) -> set[str]:
+    """Of the places that go by a write's word, those that are certainly its: who is gone from one is hidden there."""
+    return ids & {write.place} if write.gone and looks_like_id(write.place) else ids
 
 
 def stored(settling: Settling) -> Any:

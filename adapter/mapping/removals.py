@@ -17,6 +17,7 @@ from adapter.mapping.schema import RemovalDecl, WithoutDecl
 
 _PLACE, _ITEM = "{place}", "{item}"
 _DELETE = "DELETE"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,8 @@ class Without(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody taken out of a place, or put in, at `at`; lists may lag behind until `until`; since the epoch.
 
-    `places` and `names` are everything that the place and the person are known to go by, in lower case.
+    `places` and `names` are everything that the place and the person are known to go by, in lower case; of a place that
+    somebody was taken out of, no name that has the form of an id: another place's could be meant.
     """
 
     kind: str
@@ -73,6 +75,11 @@ def written(removals: Mapping[str, Removal], method: str, path: str, answer: byt
     return None
 
 
+def looks_like_id(word: str) -> bool:
+    """Whether a word has the form of an id, which a name can have too: the provider takes it for the id."""
+    return _ID.fullmatch(word) is not None
+
+
 def truthful(
     without: Mapping[str, Without], changes: Sequence[Change], records: Sequence[Any], parents: Mapping[str, Any]
 ) -> list[Any]:
@@ -101,10 +108,18 @@ def _write(removal: Removal, place: str, item: str | None, deleted: bool, answer
         return None
     shown = _decoded(answer)
     names = _words(removal.goes_by, shown) | ({item.lower()} if item else set())
-    places = _words(removal.place, shown) if removal.place else set()
+    places = _place_words(removal.place, shown, deleted) if removal.place else set()
     return Write(
         removal=removal, place=place, places=frozenset({place.lower(), *places}), names=frozenset(names), gone=deleted
     )
+
+
+def _place_words(expression: Expression, data: Any, deleted: bool) -> set[str]:
+    """What a place goes by, its id first. Nobody is hidden in a place for being named like the id of another one, but
+    whoever was put in somewhere may be in any place that goes by that word.
+    """
+    found = enumerate(_found(expression, data))
+    return {word for n, word in found if word and not (deleted and n and looks_like_id(word))}
 
 
 def _decoded(answer: bytes) -> Any:
@@ -115,13 +130,17 @@ def _decoded(answer: bytes) -> Any:
 
 
 def _words(expression: Expression, data: Any) -> set[str]:
-    """The texts that an expression finds, in lower case: none in what it can't read."""
+    return {word for word in _found(expression, data) if word}
+
+
+def _found(expression: Expression, data: Any) -> list[str]:
+    """The texts that an expression finds, in lower case; none in what it can't read, "" for what is no text."""
     try:
         found = expression(data)
     except ShapeError:
-        return set()
+        return []
     items = found if isinstance(found, list) else [found]
-    return {item.lower() for item in items if isinstance(item, str) and item}
+    return [item.lower() if isinstance(item, str) else "" for item in items]
 
 
 # --- hiding what is gone
@@ -145,7 +164,7 @@ def _left(
 
 def _there(without: Mapping[str, Without], change: Change, context: Mapping[str, Any]) -> Iterable[Without]:
     how = without.get(change.kind)
-    return (how,) if how is not None and _words(how.place, context) & change.places else ()
+    return (how,) if how is not None and _place_words(how.place, context, change.gone) & change.places else ()
 
 
 def _thinned(here: Sequence[tuple[Change, Without]], record: dict[str, Any]) -> dict[str, Any]:

@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
 from adapter.app import House, open_house
 from adapter.config import Settings
 from adapter.directory.query import Query
-from adapter.directory.writing.model import UNFINISHED, Ask, Operation, PersonRef
+from adapter.directory.writing.model import UNFINISHED, Ask, Change, Operation, PersonRef, PlaceRef
 from adapter.directory.writing.report import Report
 from adapter.directory.writing.tenants import over_all
 from adapter.models import IntegratedAccount, Secret
-from adapter.sandbox import Options, RunningSandbox
+from adapter.sandbox import Options, RunningSandbox, World
 from tests.directory.writing.offboarding import held, standing
 from tests.directory.writing.test_verifying import BOB, app, forty, given, world
 from tests.e2e.serving import KEY
@@ -81,6 +82,48 @@ async def test_forty_places_are_left_proved_and_written_down(database_url: str) 
         assert told[-3:] == ["read_back", "verified", "finished"]
         assert journal.events[-2].data["gone"] == 40
         assert report_of(journal) == report
+
+
+def namesakes() -> World:
+    """Of every two teams, the second one is named like the first one's id; Bob is in all of them."""
+    made = World()
+    owner, bob = made.add_account("owner@example.com"), made.add_account(BOB)
+    for n in range(3):
+        team = made.add_team(f"team-{n}", admins=[owner])
+        for each in (team, made.add_team(team.id, admins=[owner])):
+            made.add_member(each, bob, "member")
+    return made
+
+
+@pytest.mark.parametrize("consistency_s", [0, 0.5])
+async def test_who_leaves_a_team_leaves_the_one_that_is_named_like_its_id_too(
+    database_url: str, consistency_s: float
+) -> None:
+    with RunningSandbox(namesakes, options=Options(consistency_s=consistency_s)) as heroku:
+        async with house_at(heroku, database_url) as house:
+            account = await connected(house, heroku)
+            report = report_of(await offboarded(house, account, everything()))
+
+        assert held(heroku, BOB) == set()
+        assert (report.is_complete, len(report.places)) == (True, 6)
+
+
+async def test_who_left_a_team_is_still_shown_in_the_one_that_is_named_like_its_id(database_url: str) -> None:
+    with RunningSandbox(namesakes, options=AT_ONCE) as heroku:
+        async with house_at(heroku, database_url) as house:
+            account = await connected(house, heroku)
+            team = heroku.world.team("team-0")
+            assert team is not None
+            taken = Ask(
+                kind="groups.remove-user",
+                person=PersonRef(email=BOB),
+                changes=(Change(verb="take", place=PlaceRef(kind="team", id=team.id)),),
+            )
+            assert (await offboarded(house, account, taken)).status == "succeeded"
+            report = report_of(await offboarded(house, account, everything()))
+
+        assert held(heroku, BOB) == set()
+        assert (report.is_complete, len(report.places)) == (True, 5)
 
 
 async def test_a_grant_that_the_directory_does_not_know_of_is_found_by_the_full_proof_and_taken(

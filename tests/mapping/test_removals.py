@@ -71,6 +71,24 @@ def test_the_answer_tells_the_place_by_its_other_names() -> None:
 
 # --- what is left
 
+ID = "01234567-89ab-4cde-8f01-23456789abcd"
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "places"),
+    [
+        ("DELETE", "name-a1", {"a1", "name-a1"}),
+        ("DELETE", ID.upper(), {"a1"}),
+        ("POST", ID, {"a1", ID}),
+    ],
+)
+def test_a_name_that_could_be_another_places_id_hides_nobody(method: str, name: str, places: set[str]) -> None:
+    answer = msgspec.json.encode({**ANSWER, "app": {"id": "a1", "name": name}})
+    write = read(method, "/apps/a1/collaborators/bob", answer)
+
+    assert write is not None
+    assert write.places == places
+
 
 def change(kind: str, place: str, *names: str, gone: bool = True) -> Change:
     return Change(kind=kind, places=frozenset({place}), names=frozenset(names), gone=gone, at=1.0, until=9.0)
@@ -125,3 +143,23 @@ def test_whoever_is_put_in_again_is_there() -> None:
 )
 def test_what_can_not_be_read_is_left_as_it_is(records: list[Any]) -> None:
     assert left("team_permissions", records, change("app_access", "a1", "bob"), team=TEAM) == records
+
+
+@pytest.mark.parametrize(("team", "hidden"), [({"id": ID, "name": "corp"}, True), ({"id": "t2", "name": ID}, False)])
+def test_nobody_is_hidden_in_a_team_that_is_named_like_the_one_they_left(team: dict[str, str], hidden: bool) -> None:
+    ann = member("ann")
+
+    assert left("team_members", [ann], change("team_membership", ID, "ann"), team=team) == ([] if hidden else [ann])
+
+
+def test_whoever_is_put_back_by_such_a_name_is_there() -> None:
+    ann, team = member("ann"), {"id": "t2", "name": ID}
+    there = left(
+        "team_members",
+        [ann],
+        change("team_membership", "t2", "ann"),
+        change("team_membership", ID, "ann", gone=False),
+        team=team,
+    )
+
+    assert there == [ann]
