@@ -15,8 +15,8 @@ from cachetools import LRUCache
 
 from adapter.directory.days import DayList, Days, Purse
 from adapter.directory.gather import Read, below, missing_of
+from adapter.directory.lists import Client, Missing, lasting
 from adapter.directory.query import Condition, Query
-from adapter.directory.units import Client, Missing, lasting
 from adapter.directory.views import Collection
 from adapter.errors import DirectoryGathering, InvalidCursor, RemoteRateLimited, TooManyRequests
 from adapter.mapping import engine

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from adapter.directory.gather import Gather, Read
+from adapter.directory.lists import Missing
 from adapter.directory.query import Query
 from adapter.directory.state import VERSIONS
-from adapter.directory.units import Missing
 from adapter.directory.views import Collection, View
 from adapter.errors import AdapterError, BudgetReserved
 from adapter.mapping import engine

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from cachetools import LRUCache
 
-from adapter.directory.units import Client, lasting
+from adapter.directory.lists import Client, lasting
 from adapter.errors import (
     NeedsReauth,
     RemoteError,

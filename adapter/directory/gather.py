@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from adapter.directory.lists import Client, Missing
 from adapter.directory.proof import prove
 from adapter.directory.state import State
-from adapter.directory.units import AccountUnits, Client, Missing
+from adapter.directory.units import AccountUnits
 from adapter.errors import AdapterError, BudgetReserved, RemoteForbidden, RemoteNotFound, RemoteRateLimited
 from adapter.mapping.engine import Instance
 from adapter.mapping.model import Model, Unit

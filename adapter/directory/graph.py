@@ -6,9 +6,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from adapter.directory.lists import Client, Missing, lasting
 from adapter.directory.query import Query
 from adapter.directory.service import Answer, Directory
-from adapter.directory.units import Client, Missing, lasting
 from adapter.errors import AdapterError, NotFound, RemoteRateLimited, TooManyRequests
 from adapter.mapping.graphs import Edge, GraphBuilder, GraphPlan, Node
 

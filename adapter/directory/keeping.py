@@ -5,7 +5,7 @@ The reading never waits for the keeping; a claim is given back only once what it
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any, Protocol
 
@@ -41,6 +41,7 @@ class Keeper(Protocol):
     async def news(self, seconds: float) -> None: ...
     def keep(self, state: State, generation: int) -> None: ...
     def give_back(self, path: str) -> None: ...
+    def drop(self, paths: Sequence[str]) -> None: ...
     def keep_cost(self, gather_cost: int) -> None: ...
     def keep_proof(self, path: str, day: int, held: bool) -> None: ...
     async def mark_stale(self, touched: Callable[[str], bool], settling: Kept | None = None) -> int | None: ...
@@ -75,6 +76,9 @@ class Forgetful:
         return
 
     def give_back(self, path: str) -> None:
+        return
+
+    def drop(self, paths: Sequence[str]) -> None:
         return
 
     def keep_cost(self, gather_cost: int) -> None:
@@ -114,6 +118,7 @@ class DatabaseKeeper:
         self._marking: Batch[_Mark, int] = Batch(self._mark_all)
         self._kept: dict[str, tuple[State, int]] = {}
         self._returned: list[str] = []
+        self._dropped: set[str] = set()
         self._proofs: dict[str, tuple[int, bool]] = {}
         self._cost: int | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -135,11 +140,15 @@ class DatabaseKeeper:
         return (await self._store.directory(self._account_id)).settling
 
     async def fresher(self, known: Mapping[str, float]) -> tuple[list[State], list[str]]:
-        """Of units that are known here with the time of their reading: those read later since, and what is stale."""
+        """Of units that are known here with the time of their reading: those read later since, and what is stale.
+
+        So is what is not kept: nothing would tell of a write to it.
+        """
         there = [time for time in await self._store.times(self._account_id) if time[0] in known]
+        unkept = known.keys() - {path for path, _, _ in there}
         newer = [path for path, fetched_at, stale in there if not stale and fetched_at > known[path]]
         states = await _states(await self._store.load(self._account_id, newer))
-        return states, [path for path, _, stale in there if stale]
+        return states, [*(path for path, _, stale in there if stale), *sorted(unkept)]
 
     async def claim(self, path: str) -> bool:
         if not self._shared:
@@ -165,11 +174,18 @@ class DatabaseKeeper:
     def keep(self, state: State, generation: int) -> None:
         """Write the unit behind the reading, then give its claim back."""
         self._kept[state.path] = (state, generation)
+        self._dropped.discard(state.path)
         self._write()
 
     def give_back(self, path: str) -> None:
         """Give a claim back with nothing to keep, as after a failed fetch."""
         self._returned.append(path)
+        self._write()
+
+    def drop(self, paths: Sequence[str]) -> None:
+        """Keep these no longer: there is nothing any more that they tell about."""
+        self._returned += [path for path in paths if self._kept.pop(path, None) is not None]
+        self._dropped.update(paths)
         self._write()
 
     def keep_cost(self, gather_cost: int) -> None:
@@ -254,10 +270,11 @@ class DatabaseKeeper:
         wanted = self._wanted
         kept, self._kept = self._kept, {}
         returned, self._returned = self._returned, []
+        dropped, self._dropped = self._dropped, set()
         proofs, self._proofs = self._proofs, {}
         cost, self._cost = self._cost, None
         try:
-            await self._save(kept, proofs, cost)
+            await self._save(kept, dropped, proofs, cost)
         except StorageUnavailable as error:
             # What was read stands in memory and is answered from there; after a restart it is read again.
             _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
@@ -267,13 +284,19 @@ class DatabaseKeeper:
         self._written = wanted
 
     async def _save(
-        self, kept: Mapping[str, tuple[State, int]], proofs: Mapping[str, tuple[int, bool]], cost: int | None
+        self,
+        kept: Mapping[str, tuple[State, int]],
+        dropped: Collection[str],
+        proofs: Mapping[str, tuple[int, bool]],
+        cost: int | None,
     ) -> None:
         by_generation: dict[int, list[State]] = {}
         for state, generation in kept.values():
             by_generation.setdefault(generation, []).append(state)
         for generation, states in by_generation.items():
             await self._store.save(self._account_id, generation, await asyncio.to_thread(_rows, states))
+        if dropped:
+            await self._store.drop(self._account_id, dropped)
         if proofs:
             await self._store.save_proofs(self._account_id, proofs)
         if cost is not None:

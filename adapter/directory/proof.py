@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from adapter.directory.lists import lasting
 from adapter.directory.state import State
-from adapter.directory.units import AccountUnits, lasting
+from adapter.directory.units import AccountUnits
 from adapter.errors import AdapterError
 from adapter.mapping.expressions import ShapeError
 from adapter.mapping.model import Model, Proof, Unit

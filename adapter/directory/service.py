@@ -13,13 +13,14 @@ from adapter.directory.assembly import assemble, unreadable
 from adapter.directory.cursors import Cursors
 from adapter.directory.gather import Gather, Scope
 from adapter.directory.keeping import Forgetful, KeeperMaker
+from adapter.directory.lists import Client, Missing, fetch
 from adapter.directory.pages import Pages
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
 from adapter.directory.settling import AGE, Settling, settling_after
 from adapter.directory.status import Status, status_of
 from adapter.directory.touch import touched_by
-from adapter.directory.units import SKEW, AccountUnits, Client, Missing, fetch
+from adapter.directory.units import SKEW, AccountUnits
 from adapter.directory.views import Collection, View
 from adapter.errors import (
     AdapterError,

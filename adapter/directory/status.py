@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from adapter.directory.gather import Gather, Read
+from adapter.directory.lists import Client
 from adapter.directory.purse import Purse
 from adapter.directory.state import State
-from adapter.directory.units import AccountUnits, Client
+from adapter.directory.units import AccountUnits
 from adapter.errors import AdapterError
 from adapter.mapping.model import Model, Unit
 

@@ -5,27 +5,16 @@ A unit is known by its path: two declarations that lead to the same list share o
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Callable
 
 from adapter.directory.keeping import Forgetful, Keeper
+from adapter.directory.lists import Client, fetch, lasting
 from adapter.directory.purse import Purse
 from adapter.directory.settling import AGE, Settling, restored, stored
 from adapter.directory.sharing import Alike
 from adapter.directory.state import VERSIONS, State
-from adapter.errors import (
-    AdapterError,
-    NeedsReauth,
-    RemoteError,
-    RemoteForbidden,
-    RemoteNotFound,
-    RemoteRateLimited,
-    RemoteUnauthorized,
-    UpstreamFailure,
-    UpstreamNonsense,
-)
+from adapter.directory.touch import parts
+from adapter.errors import RemoteError, RemoteRateLimited, UpstreamFailure
 from adapter.mapping.model import Unit
 
 _PATIENCE = 1.0
@@ -34,63 +23,6 @@ SKEW = 10.0
 """Seconds by which another machine's clock may be ahead. What was read later than that from now was read before this
 clock was set back: nobody knows how old it is.
 """
-
-
-class UpstreamList(Protocol):
-    """What a bound client answers to `iterate`."""
-
-    @property
-    def records(self) -> list[Any]: ...
-    @property
-    def requests(self) -> int: ...
-    @property
-    def etag(self) -> str | None: ...
-    @property
-    def not_modified(self) -> bool: ...
-
-
-class UpstreamBudget(Protocol):
-    @property
-    def remaining(self) -> int | None: ...
-    def headers(self) -> list[tuple[str, str]]: ...
-
-
-class Client(Protocol):
-    """What the directory needs of a bound upstream client."""
-
-    @property
-    def account_key(self) -> str: ...
-    @property
-    def budget(self) -> UpstreamBudget: ...
-    async def iterate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        order: str | None,
-        etag: str | None = None,
-    ) -> UpstreamList: ...
-    async def send(self, method: str, path: str, *, query: Mapping[str, str] | None = None) -> Any: ...
-
-
-class Missing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A unit that could not be read, as an answer names it: absence of knowledge, never of people."""
-
-    unit: str
-    reason: str
-    """`forbidden`, `missing_scope`, `not_found`, `gathering`, `record_unreadable`, or an error's code."""
-    message: str
-    place: Mapping[str, Mapping[str, str]] = {}
-    """What it belongs to: `{"team": {"id": …, "name": …}}`."""
-    count: int = 1
-    """How many lists are missing for this reason, where they are too many to name."""
-    places: tuple[Mapping[str, Mapping[str, str]], ...] = ()
-    """The first of them."""
-    retry_after: int | None = None
-    """Seconds until it may be read, where only the budget stands in the way."""
-    scopes: tuple[str, ...] = ()
-    """The provider's scopes, any one of which would open it, where that is known to be what is missing."""
 
 
 class AccountUnits:
@@ -151,7 +83,8 @@ class AccountUnits:
         for state in newer:
             self._adopt(state)
         for path in stale:
-            self.states[path].stale = True
+            if path in self.states:
+                self.states[path].stale = True
         self.generation, self._shared_generation = next(VERSIONS), generation
 
     def _adopt(self, state: State) -> State:
@@ -160,9 +93,21 @@ class AccountUnits:
         if mine is not None and mine.fetched_at > state.fetched_at and not self._ahead(mine):
             mine.stale = mine.stale or state.stale
             return mine
-        state.succeed(mine)
-        self.states[state.path] = state
+        self._put(state)
         return state
+
+    def _put(self, state: State) -> None:
+        """Go on with a newer reading, and forget what hung on the places that it does not list any more."""
+        older = self.states.get(state.path)
+        state.succeed(older)
+        self.states[state.path] = state
+        vanished = state.lost_since(older)
+        dropped = [path for path in self.states if not vanished.isdisjoint(parts(path))] if vanished else []
+        for path in dropped:
+            del self.states[path]
+            self._asked.pop(path, None)
+        if dropped:
+            self._keeper.drop(dropped)
 
     async def read(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
         """The unit's state, at most `max_age` seconds old; fetched by whoever asks first, waited for by the others.
@@ -263,8 +208,7 @@ class AccountUnits:
         state = await self._admitted(unit, path, client)
         # A list that was on its way while a write went by may or may not show the write.
         state.stale = generation != self.generation
-        state.succeed(self.states.get(path))
-        self.states[path] = state
+        self._put(state)
         self._keeper.keep(state, shared_generation)
         return state
 
@@ -300,8 +244,7 @@ class AccountUnits:
         generation = self.generation
         state = await self._ask(unit, path, client, older)
         state.stale = generation != self.generation
-        state.succeed(self.states.get(path))
-        self.states[path] = state
+        self._put(state)
         return state
 
     async def _read_upstream(self, unit: Unit, path: str, client: Client, older: State | None) -> State:
@@ -385,41 +328,3 @@ def _failed(task: asyncio.Task[None]) -> bool:
 
 def _seconds(text: str | None) -> float:
     return float(text) if text and text.isdigit() else 30.0
-
-
-def lasting(error: AdapterError) -> bool:
-    """Whether an error tells something about the place (it is closed, or gone) rather than about the moment."""
-    if isinstance(error, RemoteForbidden | RemoteNotFound):
-        return True
-    return isinstance(error, RemoteError) and not isinstance(error, RemoteRateLimited) and 400 <= error.status < 500
-
-
-class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """A list as it came; `not_modified` where the provider said that it is the one of the ETag."""
-
-    records: list[Any]
-    requests: int = 1
-    etag: str | None = None
-    not_modified: bool = False
-
-
-async def fetch(
-    unit: Unit, path: str, client: Client, query: Mapping[str, str] | None = None, etag: str | None = None
-) -> Fetched:
-    """The unit's records and what they cost in upstream requests; NeedsReauth where the credential is refused."""
-    try:
-        if unit.single:
-            reply = await client.send("GET", path, query=query)
-            return Fetched(records=[_object(reply.body)])
-        headers = {"Accept": unit.accept} if unit.accept else None
-        answer = await client.iterate(path, query=query, headers=headers, order=unit.order, etag=etag)
-    except RemoteUnauthorized as error:
-        raise NeedsReauth(headers=error.headers) from error
-    return Fetched(records=answer.records, requests=answer.requests, etag=answer.etag, not_modified=answer.not_modified)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
-        raise UpstreamNonsense from None

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from adapter.directory.lists import Missing
 from adapter.directory.query import Condition, Query
-from adapter.directory.units import Missing
 from adapter.errors import InvalidCursor
 from adapter.mapping.engine import Record, addresses
 from adapter.mapping.expressions import reader

@@ -1,6 +1,6 @@
 """What was read of an account's upstream lists: a row a unit, whole or not at all, shared by every process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -87,6 +87,14 @@ class UnitStore:
             rows = [_row(account_id, unit, stale=unit.stale or generation < now) for unit in kept]
             for start in range(0, len(rows), _BATCH):
                 await connection.execute(self._upsert(), rows[start : start + _BATCH])
+
+    async def drop(self, account_id: str, paths: Collection[str]) -> None:
+        """Keep these units no longer."""
+        ordered = sorted(paths)  # two who drop the same would wait for each other's rows otherwise
+        async with self._database.write() as connection:
+            for start in range(0, len(ordered), _BATCH):
+                batch = UNITS.c.path.in_(ordered[start : start + _BATCH])
+                await connection.execute(UNITS.delete().where(UNITS.c.account_id == account_id, batch))
 
     async def save_cost(self, account_id: str, gather_cost: int) -> None:
         async with self._database.write() as connection:

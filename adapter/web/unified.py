@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from adapter.directory.lists import Client
 from adapter.directory.pages import Page
 from adapter.directory.query import Query, parse_list, parse_one
 from adapter.directory.service import Answer, Directory
-from adapter.directory.units import Client
 from adapter.errors import InvalidParameter, NotFound
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Resource

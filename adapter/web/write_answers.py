@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.model import Obstacle, Operation, Plan, StepState, StepStatus
 from adapter.errors import WriteFailed
 from adapter.web.answers import json_answer

@@ -7,8 +7,8 @@ import pytest
 
 from adapter.directory.assembly import compact, shaped_once
 from adapter.directory.gather import Read
+from adapter.directory.lists import Missing
 from adapter.directory.state import State
-from adapter.directory.units import Missing
 from adapter.errors import BudgetReserved
 from tests.directory.fakes import SHIPPED, Provider, app, collaborator, member, nothing, of_team, team, two_teams
 from tests.directory.test_service import EVERYBODY, INVITED, House, keys

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from adapter.directory.gather import Gather, Scope
-from adapter.directory.units import AccountUnits, Missing
+from adapter.directory.lists import Missing
+from adapter.directory.units import AccountUnits
 from adapter.errors import RemoteError, RemoteRateLimited, UpstreamTimeout
 from tests.directory.fakes import (
     SHIPPED,

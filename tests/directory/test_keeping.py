@@ -553,3 +553,90 @@ async def test_a_look_that_fails_gives_the_claim_back(pair: Pair, monkeypatch: p
     assert (await asyncio.wait_for(other.read(), 5)).records == [{"id": "t1"}]
     other.provider.answers["/teams/t1/members"] = missing()
     assert (await asyncio.wait_for(one.read(), 5)).records == [{"id": "t1"}]
+
+
+# --- what is there no more
+
+T1, T2 = "/teams/t1/members", "/teams/t2/members"
+BOTH = [{"id": "t1"}, {"id": "t2"}]
+
+
+async def paths_kept(process: Process) -> set[str]:
+    await process.keeper.settle()
+    return {path for path, _, _ in await process.store.times(ME)}
+
+
+async def test_what_hung_on_a_place_that_is_gone_is_kept_no_longer(start: Start, clock: Clock) -> None:
+    process = start()
+    process.provider.answers |= {"/teams": BOTH, T2: [{"id": "m2"}]}
+    for path in ("/teams", T1, T2):
+        await process.read(path)
+    assert await paths_kept(process) == {"/teams", T1, T2}
+
+    clock.tick(100)
+    process.provider.answers["/teams"] = [{"id": "t1"}]
+    await process.read()
+
+    assert set(process.units.states) == {"/teams", T1}
+    assert await paths_kept(process) == {"/teams", T1}
+
+
+async def test_a_place_that_comes_back_is_read_and_kept_again(start: Start, clock: Clock) -> None:
+    process = start()
+    for shown in (BOTH, [{"id": "t2"}], BOTH):
+        process.provider.answers["/teams"] = shown
+        await process.read(max_age=0)
+        if shown == BOTH:
+            await process.read(T1)
+        clock.tick(1)
+
+    assert process.provider.calls.count(T1) == 2
+    assert await paths_kept(process) == {"/teams", T1}
+
+
+@pytest.mark.parametrize("answer", [forbidden(), missing()])
+async def test_a_list_that_can_not_be_read_says_of_no_place_that_it_is_gone(
+    start: Start, clock: Clock, answer: Any
+) -> None:
+    process = start()
+    for path in ("/teams", T1):
+        await process.read(path)
+    process.provider.answers["/teams"] = answer
+    clock.tick(100)
+    await process.read()
+
+    assert await paths_kept(process) == {"/teams", T1}
+
+
+async def test_what_the_other_process_keeps_no_longer_is_read_again_after_a_write(pair: Pair, clock: Clock) -> None:
+    one, other = pair
+    for path in ("/teams", T1):
+        await one.read(path)
+    await one.keeper.settle()
+    await other.read(T1)
+    clock.tick(10)
+    one.provider.answers["/teams"] = []
+    await one.read(max_age=5)
+    assert T1 not in await paths_kept(one)
+
+    await one.write(lambda path: path == T1)
+    calls = len(other.provider.calls)
+    await other.read(T1)
+
+    assert other.provider.calls[calls:] == [T1], "nothing told it of the write"
+
+
+async def test_what_hangs_on_a_place_that_another_process_saw_go_is_dropped_here_too(pair: Pair, clock: Clock) -> None:
+    one, other = pair
+    for path in ("/teams", T1):
+        await one.read(path)
+    await one.keeper.settle()
+    for path in ("/teams", T1):
+        await other.read(path)
+    clock.tick(100)
+    one.provider.answers["/teams"] = []
+    await one.read()
+    await one.keeper.settle()
+    await other.read()
+
+    assert set(other.units.states) == {"/teams"}

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapter.directory.units import AccountUnits, lasting
+from adapter.directory.lists import lasting
+from adapter.directory.units import AccountUnits
 from adapter.errors import (
     AdapterError,
     NeedsReauth,

@@ -77,20 +77,18 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     wrong: list[str]
     rests: list[Rest]
     told: dict[str, object]
-    vanished: int
-    """Teams that went."""
 
     @property
     def broken(self) -> list[str]:
         """Why it has not been passed; nothing where it has."""
         return [
             *(f"unexplained: {one.code} to {one.what}: {one.told}" for one in self.unexplained), *self.wrong,
-            *growth(self.rests[0], self.rests[-1], self.vanished),
+            *growth(self.rests[0], self.rests[-1]),
         ]  # fmt: skip
 
 
-def growth(first: Rest, last: Rest, vanished: int = 0) -> list[str]:
-    """What has grown between two rests by more than it may. The lists of places that `vanished` stay kept for now."""
+def growth(first: Rest, last: Rest) -> list[str]:
+    """What has grown between two rests by more than it may."""
     found = {
         "bytes resident": (_memory(first), _memory(last), MOST_MEMORY),
         "tasks": (sum(first.inside.tasks.values()), sum(last.inside.tasks.values()), MOST_TASKS),
@@ -102,7 +100,7 @@ def growth(first: Rest, last: Rest, vanished: int = 0) -> list[str]:
             for name in first.rows
             if name not in HISTORY | LISTED | {"units"}
         },
-        "rows of units": (first.rows["units"], last.rows["units"], UNITS_OF_A_TEAM * (1 + vanished)),
+        "rows of units": (first.rows["units"], last.rows["units"], UNITS_OF_A_TEAM),
     }
     return [
         f"{what} grew from {before} to {after}, by more than {most}"
@@ -232,7 +230,6 @@ class Soak:
             wrong=asker.wrong,
             rests=self.rests,
             told=told,
-            vanished=len(self._founder.deleted),
         )
 
 

@@ -124,6 +124,18 @@ async def test_only_touched_units_become_stale_whoever_read_them(store: UnitStor
     assert stale == {"/teams", "/teams/t1/members"}
 
 
+async def test_units_can_be_dropped_of_one_account_alone(store: UnitStore, database: Database) -> None:
+    await AccountStore(database).add(an_account(id="other"), b"sealed")
+    many = [unit(f"/teams/{n}/members") for n in range(450)]
+    for account_id in (ME, "other"):
+        await store.save(account_id, 0, [unit("/teams"), *many])
+
+    await store.drop(ME, {each.path for each in many} | {"/never-kept"})
+
+    assert [kept.path for kept in await store.load(ME)] == ["/teams"]
+    assert len(await store.load("other")) == 451
+
+
 async def test_times_tell_of_each_unit_without_its_records(store: UnitStore) -> None:
     assert await store.times(ME) == []
     await store.save(ME, 0, [unit("/old", at=1.5), unit("/stale", at=3.0, stale=True)])

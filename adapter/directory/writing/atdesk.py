@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from adapter.accounts.service import Accounts
+from adapter.directory.lists import Client
 from adapter.directory.service import Directory
-from adapter.directory.units import Client
 from adapter.directory.writing.desk import Desk, WriteSettings
 from adapter.directory.writing.model import Ask, Obstacle, Operation, Plan, Step
 from adapter.directory.writing.planning import Planner

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 import msgspec
 
 from adapter.declarations import decode, read_yaml
-from adapter.directory.units import AccountUnits, Fetched
+from adapter.directory.lists import Fetched
+from adapter.directory.units import AccountUnits
 from adapter.directory.writing.desk import Desk, WriteSettings
 from adapter.directory.writing.model import Ask, Plan
 from adapter.directory.writing.planning import Planner

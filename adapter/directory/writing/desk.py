@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from adapter.directory.gather import Gather, Read, Scope
+from adapter.directory.lists import Client
 from adapter.directory.settling import AGE
 from adapter.directory.status import AtHand
-from adapter.directory.units import AccountUnits, Client
+from adapter.directory.units import AccountUnits
 from adapter.errors import Unprocessable, UpstreamFailure
 from adapter.mapping.model import Model, Resource
 from adapter.mapping.units import Unit

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from adapter.directory.gather import Gather, Read, Scope, missing_of
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.conditions import Wish
 from adapter.directory.writing.drafting import Draft, drafted
 from adapter.directory.writing.ground import Blocked, Ground, Spot

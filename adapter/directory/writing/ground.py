@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from adapter.directory.gather import Read
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.model import Obstacle, PlaceRef
 from adapter.directory.writing.people import Whom

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.models import Moment
 
 OperationKind = Literal[

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from adapter.directory.assembly import compact
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.model import Holding, Person, PlaceRef, Plan, Step
 from adapter.models import Moment
 

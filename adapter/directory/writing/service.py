@@ -9,7 +9,7 @@ from uuid import uuid4
 import msgspec
 from cachetools import LRUCache
 
-from adapter.directory.units import Client
+from adapter.directory.lists import Client
 from adapter.directory.writing.conflicts import judge_of, standpoint
 from adapter.directory.writing.faults import refused
 from adapter.directory.writing.hands import Hands

@@ -3,7 +3,7 @@
 import msgspec
 
 from adapter.directory.gather import Gather, Read, missing_of
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.watching import Patience, Sleep
 from adapter.directory.writing.work import Halted

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.atlas import Key, key_of
 from adapter.directory.writing.faults import words
 from adapter.directory.writing.model import Operation, OperationStatus

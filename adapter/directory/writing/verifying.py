@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.atlas import Atlas, Key, Listing, key_of, listing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.model import Ask, Change, Obstacle, Operation, PersonRef, PlaceRef, Plan, Step, StepState

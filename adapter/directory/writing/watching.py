@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from adapter.directory.gather import Read, missing_of
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.atlas import Listing
 from adapter.directory.writing.desk import Desk
 from adapter.directory.writing.people import Found, Whom, look_for

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from adapter.directory.units import Client
+from adapter.directory.lists import Client
 from adapter.directory.writing.model import Ask, Obstacle, Operation, Plan, Step
 from adapter.directory.writing.report import Proved
 from adapter.errors import RemoteError

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapter.directory.lists import Missing
 from adapter.directory.query import DEFAULT_LIMIT, FOR_ONE, MAX_LIMIT, OPERATORS, Format
-from adapter.directory.units import Missing
 from adapter.mapping.model import Filter, Model, Resource
 from adapter.models import Scope
 from adapter.web.auth import ACCOUNT_PARAMETER

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import msgspec
 
-from adapter.directory.units import Client
+from adapter.directory.lists import Client
 from adapter.directory.writing.limits import Limits
 from adapter.directory.writing.model import (
     Ask,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.model import Cost, Holding, Obstacle, Person, PlaceRef, Plan, RestsOn, Step
 from adapter.directory.writing.prints import difference, fingerprint, said
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from adapter.directory.units import Missing
+from adapter.directory.lists import Missing
 from adapter.directory.writing.model import Ask, Cost, Operation, OperationStatus, PlaceRef, Plan
 from adapter.directory.writing.report import PlaceReport, Report, Return, Secrets, Standing
 from adapter.directory.writing.tenants import Joined, by_identity, over_all
