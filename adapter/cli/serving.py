@@ -144,6 +144,8 @@ def serve_until_stopped(settings: "Settings", *, workers: int = 1) -> None:
         backpressure=_CONNECTIONS,
         http=HTTPModes.http1,
         websockets=False,
+        # One that was killed takes no other's streams with it; one that ends again within seconds ends the server.
+        respawn_failed_workers=True,
         workers_kill_timeout=_STOP_SECONDS,
         log_level=LogLevels.warning,
         log_dictconfig={**_LOGS},

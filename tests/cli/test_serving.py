@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -46,22 +47,32 @@ def bad_mappings(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
+def url_told(server: Running) -> str:
+    """Where it serves, once its log says so."""
+    assert server.process.stderr is not None
+    lines: list[dict[str, Any]] = []
+    while not lines or lines[-1]["event"] != "serving":
+        lines.append(json.loads(server.process.stderr.readline()))
+    return str(lines[-1]["url"])
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def workers_of(server: Running) -> set[int]:
+    """Its processes that can be asked for something: those that hold a port."""
+    return {pid for pid in descendants(server.process.pid) if "adapter" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
 def test_it_serves_logs_json_and_stops_in_good_order(migrated: str) -> None:
     env = clean_environment(DATABASE_URL=migrated, ADAPTER_SECRET_KEYS=KEY, PORT="0", HOST="127.0.0.1")
     with Running("serve", "--workers", "2", env=env) as server:
-        assert server.process.stderr is not None
-        lines: list[dict[str, Any]] = []
-        while not lines or lines[-1]["event"] != "serving":
-            lines.append(json.loads(server.process.stderr.readline()))
-        url = lines[-1]["url"]
-
-        def answers() -> bool:
-            try:
-                return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        until(answers, "an answer")
+        url = url_told(server)
+        until(lambda: answers(url), "an answer")
         children = descendants(server.process.pid)
         code, out, err = server.stop(signal.SIGTERM)
         until(lambda: not alive(children), "the end of every worker")
@@ -70,6 +81,23 @@ def test_it_serves_logs_json_and_stops_in_good_order(migrated: str) -> None:
         assert (code, out) == (0, "")
         assert len(children) >= 2
         assert events[-1] == "stopped"
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_other_one_goes_on(migrated: str) -> None:
+    env = clean_environment(DATABASE_URL=migrated, ADAPTER_SECRET_KEYS=KEY, PORT="0", HOST="127.0.0.1")
+    with Running("serve", "--workers", "2", env=env) as server:
+        url = url_told(server)
+        until(lambda: answers(url), "an answer")
+        until(lambda: len(workers_of(server)) == 2, "two workers")
+        victim, other = sorted(workers_of(server))
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(workers_of(server) - {victim}) == 2, "another worker in its place")
+        until(lambda: all(answers(url) for _ in range(20)), "answers from both")
+        assert other in workers_of(server)
+        code, _, err = server.stop(signal.SIGTERM)
+
+    assert code == 0
+    assert any("Unexpected exit" in json.loads(line)["event"] for line in err.splitlines())
 
 
 def test_a_mapping_file_that_cant_be_read_is_a_refusal_before_anything_is_served(
