@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # they take a second to import, which --help need not wait fo
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  # a dyno's router comes from outside
 # Heroku kills a dyno 30 s after asking it to stop.
-_STOP_SECONDS = 20
+_STOP_SECONDS = 25
 _CONNECTIONS = 8192
 """For each worker, idle ones included: granian lets no more in than its backlog, divided among the workers, and whoever
 comes after waits in silence until an idle one ends.

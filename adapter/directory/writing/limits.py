@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Between attempts to read, or to send what has not left yet."""
     journal_pauses: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
     """Between attempts to write down what was answered."""
-    grace: float = 25.0
+    grace: float = 20.0
     """How long a process that ends waits for what it is sending."""
 
 
