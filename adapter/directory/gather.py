@@ -171,7 +171,7 @@ class Gather:
         except (BudgetReserved, RemoteRateLimited) as error:
             self._held.add(path)
             older = self._units.states.get(path)
-            if older is not None and not older.stale:
+            if older is not None and self._units.holds(older):
                 return older
             return State(path, None, fetched_at=self._units.now(), cost=0, error=error)
         self._held.discard(path)

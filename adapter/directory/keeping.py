@@ -224,7 +224,7 @@ class DatabaseKeeper:
         return {path: found.get(path) for path in paths}
 
     async def _ask_generation(self, _: list[str]) -> Mapping[str, int]:
-        return {"": (await self._store.directory(self._account_id)).generation}
+        return {"": await self._store.generation(self._account_id)}
 
     async def _mark_all(self, marks: list[_Mark]) -> Mapping[_Mark, int]:
         await self.settle()

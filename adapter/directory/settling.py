@@ -17,8 +17,10 @@ from adapter.mapping.removals import Change, Write, looks_like_id
 AGE = 1.0
 """How old, in seconds, a list may be while it settles: one gather reads it once, the next question again."""
 
+_CHANGES_KEPT = 600.0
+"""Seconds after which a change that is over is forgotten: a reading from before its end is used no more by then."""
 _KEPT = 6 * 3600.0
-_MOST = 1000
+"""Likewise for which lists settled until when, and for changes in places that nobody had read yet."""
 
 
 class Settling(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +46,13 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
 
     def then(self, news: "Settling", now: float) -> "Settling":
         """With what came after it, and without what is long over."""
-        changes = [change for change in (*self.changes, *news.changes) if change.until > now - _KEPT]
+        changes = (change for change in (*self.changes, *news.changes) if change.until > now - _kept(change))
         units = {path: until for path, until in {**self.units, **news.units}.items() if until > now - _KEPT}
-        return Settling(changes=tuple(changes[-_MOST:]), units=units)
+        return Settling(changes=tuple(changes), units=units)
+
+    def outlived(self, path: str, fetched_at: float, now: float) -> bool:
+        """Whether a reading dates from a time whose changes are not known any more, so that it may show what is not."""
+        return fetched_at < self.until(path) <= now - _CHANGES_KEPT
 
 
 def settling_after(model: Model, states: Mapping[str, State], write: Write, now: float) -> Settling:
@@ -54,6 +60,12 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
     until = now + write.removal.seconds
     ids = set().union(*(named(model, states, place) for place in write.places | {write.place}))
     related = ids | owners(model, states, ids)
+    shapes = [unit.get.strip("/").split("/") for unit in model.units.values() if write.removal.name in unit.without]
+    lagging = [
+        path
+        for path in states
+        if not related.isdisjoint(parts := path.strip("/").split("/")) and any(alike(shape, parts) for shape in shapes)
+    ]
     change = Change(
         kind=write.removal.name,
         places=write.places | {place.lower() for place in _meant(write, ids)},
@@ -61,14 +73,13 @@ def settling_after(model: Model, states: Mapping[str, State], write: Write, now:
         gone=write.gone,
         at=now,
         until=until,
+        astray=not lagging,
     )
-    shapes = [unit.get.strip("/").split("/") for unit in model.units.values() if change.kind in unit.without]
-    lagging = [
-        path
-        for path in states
-        if not related.isdisjoint(parts := path.strip("/").split("/")) and any(alike(shape, parts) for shape in shapes)
-    ]
     return Settling(changes=(change,) if change.names else (), units=dict.fromkeys(lagging, until))
+
+
+def _kept(change: Change) -> float:
+    return _KEPT if change.astray else _CHANGES_KEPT
 
 
 def _meant(write: Write, ids: set[str]) -> set[str]:

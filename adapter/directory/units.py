@@ -143,6 +143,10 @@ class AccountUnits:
         young = self.now() - state.fetched_at <= (min(max_age, AGE) if settles else max_age)
         return young and not state.stale and not self._ahead(state)
 
+    def holds(self, state: State) -> bool:
+        """Whether a reading that may not be renewed now can still be answered with, however old it is."""
+        return not state.stale and not self.settling.outlived(state.path, state.fetched_at, self.now())
+
     def _ahead(self, state: State) -> bool:
         return state.fetched_at > self.now() + SKEW
 

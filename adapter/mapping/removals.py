@@ -51,6 +51,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool
     at: float
     until: float
+    astray: bool = False
+    """The place was not known: no list of it is read again for this change."""
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):

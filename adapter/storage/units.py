@@ -57,6 +57,12 @@ class UnitStore:
             row = (await connection.execute(query.where(DIRECTORIES.c.account_id == account_id))).one_or_none()
             return StoredDirectory(**fields_of(row)) if row else StoredDirectory()
 
+    async def generation(self, account_id: str) -> int:
+        """The account's generation alone, which every question asks for; 0 where nothing was kept yet."""
+        query = sa.select(DIRECTORIES.c.generation).where(DIRECTORIES.c.account_id == account_id)
+        async with self._database.read() as connection:
+            return int(await connection.scalar(query) or 0)
+
     async def load(self, account_id: str, paths: Sequence[str] | None = None) -> list[StoredUnit]:
         """All the account's units, or those with these paths."""
         if paths is None:

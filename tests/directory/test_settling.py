@@ -37,6 +37,12 @@ async def roles(house: House, key: str) -> list[str]:
     return sorted(role["id"] for role in (await house.get(key)).records[0].data["roles"])
 
 
+async def forget(house: House) -> None:
+    """What every write does with the changes before it."""
+    units = await house.directory.opened("acc", house.provider)
+    units.settling = units.settling.then(Settling(), house.clock())
+
+
 # --- nobody comes back
 
 
@@ -80,6 +86,31 @@ async def test_a_reading_from_the_time_of_the_write_stays_without_them_however_o
     await people(house)
     house.provider.budget.remaining = 0
     house.clock.tick(20)
+
+    assert "cyd" not in await people(house)
+
+
+async def test_a_reading_whose_changes_are_forgotten_is_missing_rather_than_shown() -> None:
+    house = House(two_teams(), max_age=3600.0)
+    await people(house)
+    await wrote(house, "DELETE", "/apps/a1/collaborators/cyd", CYD)
+    await people(house)
+    house.provider.budget.remaining = 0
+    house.clock.tick(700)
+    await forget(house)
+
+    view = await house.ask("")
+
+    assert "cyd" not in keys(view)
+    assert {missing.reason for missing in view.missing} == {"budget_reserved"}
+
+
+async def test_whoever_left_a_place_that_nobody_had_read_is_not_shown_there_for_long_after() -> None:
+    house = House(two_teams(), max_age=3600.0)
+    await wrote(house, "DELETE", "/apps/a1/collaborators/cyd", CYD)
+    assert "cyd" not in await people(house)
+    house.clock.tick(700)
+    await forget(house)
 
     assert "cyd" not in await people(house)
 
