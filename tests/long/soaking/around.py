@@ -1,6 +1,7 @@
 """What else goes on: tokens minted and revoked, links, accounts that come and go, and the world behind our back."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,6 +11,9 @@ import httpx
 from adapter.sandbox import RunningSandbox
 from tests.long.soaking.asking import DIRECTORY, HEROKU, WRITES, Asker, Connected
 from tests.long.soaking.town import RITA, SPARE, Town
+
+MOST_GIVEN = 24
+"""What residents hold at one time of what was given to them behind our back."""
 
 
 class Clerk:
@@ -110,6 +114,8 @@ class Meddler:
         self._url = sandbox.url
         self._token = sandbox.token(["global"], account=RITA)
         self.changes = 0
+        self._given: deque[str] = deque()
+        """What takes back what was given, oldest first: who goes through this for minutes leaves the town no larger."""
 
     async def act(self) -> None:
         method, path, body = self._change()
@@ -121,16 +127,25 @@ class Meddler:
         await asyncio.sleep(self._random.uniform(0.05, 0.3))
 
     def _change(self) -> tuple[str, str, Any]:
+        if self._random.random() < 0.1:
+            return "PATCH", f"/apps/{self._town.mine.id}", {"name": f"mine-{self._random.randint(0, 9)}"}
+        if len(self._given) >= MOST_GIVEN:
+            return "DELETE", self._given.popleft(), None
+        method, path, body, back = self._gift()
+        self._given.append(back)
+        return method, path, body
+
+    def _gift(self) -> tuple[str, str, Any, str]:
+        """Something that a resident lacks, and what takes it back."""
         who, town = self._random.choice(self._town.residents), self._town
-        team = self._random.choice([*town.plain, *town.works])
-        app, invites = self._random.choice(town.cores), self._random.choice(town.inviting)
-        changes: list[tuple[str, str, Any]] = [
-            ("PUT", f"/teams/{team.id}/members", {"email": who.email, "role": "member"}),
-            ("DELETE", f"/teams/{team.id}/members/{who.id}", None),
-            ("PUT", f"/teams/{invites.id}/invitations", {"email": who.email, "role": "member"}),
-            ("DELETE", f"/teams/{invites.id}/invitations/{who.email}", None),
-            ("POST", f"/teams/apps/{app.id}/collaborators", {"user": who.email, "permissions": ["view"]}),
-            ("DELETE", f"/teams/apps/{app.id}/collaborators/{who.id}", None),
-            ("PATCH", f"/apps/{town.mine.id}", {"name": f"mine-{self._random.randint(0, 9)}"}),
-        ]
-        return self._random.choice(changes)
+        team = self._random.choice([one for one in (*town.plain, *town.works) if who.id not in one.members])
+        app = self._random.choice([one for one in town.cores if who.id not in one.grants])
+        invites = f"/teams/{self._random.choice(town.inviting).id}/invitations"
+        members, grants = f"/teams/{team.id}/members", f"/teams/apps/{app.id}/collaborators"
+        return self._random.choice(
+            [
+                ("PUT", members, {"email": who.email, "role": "member"}, f"{members}/{who.id}"),
+                ("PUT", invites, {"email": who.email, "role": "member"}, f"{invites}/{who.email}"),
+                ("POST", grants, {"user": who.email, "permissions": ["view"]}, f"{grants}/{who.id}"),
+            ]
+        )

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 from typing import Any
 
@@ -65,11 +65,13 @@ class Asker:
         allowed: Collection[int] = (200,),
         token: str | None = None,
         hang_up: float | None = None,
+        on_hang_up: Callable[[], None] = lambda: None,
         **more: Any,
     ) -> httpx.Response | None:
         """The answer, if it has one of the statuses allowed and is whole; else it is written down as a failure.
 
-        `hang_up`: seconds after which the caller goes away; None is answered then, and nothing is written down.
+        `hang_up`: seconds after which the caller goes away; `on_hang_up` is called then, None is answered, and nothing
+        is written down.
         """
         assert self._http is not None
         if account is not None and token is None:
@@ -82,6 +84,7 @@ class Asker:
         except httpx.TimeoutException:
             if hang_up is not None:
                 self.hung_up[what] += 1
+                on_hang_up()
                 return None
             self.fail(what, "no_answer", began, account, methods, f"none within {PATIENCE_S:.0f} s")
             return None

@@ -156,8 +156,10 @@ class Writer:
         began = time.monotonic()
         answer = None
         if leaves:
-            answer = await self._send(wish, headers, {}, hang_up=self._random.uniform(0.001, 0.3))
-            if answer is None and self._failed_since(began):
+            hung_up = asyncio.Event()
+            seconds = self._random.uniform(0.001, 0.3)
+            answer = await self._send(wish, headers, {}, hang_up=seconds, on_hang_up=hung_up.set)
+            if answer is None and not hung_up.is_set():
                 return False
         answer = await self._by_the_newest_plan(wish, headers, answer or await self._send(wish, headers, {}))
         if answer is None:
@@ -175,9 +177,6 @@ class Writer:
                 break
             answer = await self._send(wish, {**headers, "if-match": answer.headers["etag"]}, {}, **more)
         return answer
-
-    def _failed_since(self, began: float) -> bool:
-        return bool(self._asker.failures) and self._asker.failures[-1].began >= began
 
     def _is_incomplete(self, body: Any) -> bool:
         """Whether a report of a removal says itself that it can't vouch for everything."""
