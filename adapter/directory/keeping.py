@@ -22,6 +22,9 @@ from adapter.storage.units import StoredDirectory, StoredUnit, UnitStore
 _LEVEL = 1
 """Of zlib: lists of people shrink to a tenth at the lowest, and each step up costs more time than it saves room."""
 
+_LARGE = 32 * 1024
+"""Bytes, packed, of a list that is unpacked beside the loop: some thousand people."""
+
 _log = structlog.get_logger("adapter.directory")
 
 
@@ -278,6 +281,7 @@ class DatabaseKeeper:
         except StorageUnavailable as error:
             # What was read stands in memory and is answered from there; after a restart it is read again.
             _log.warning("units_not_kept", integrated_account_id=self._account_id, units=len(kept), code=error.code)
+            self._dropped |= dropped - self._kept.keys()
         except Exception:  # noqa: BLE001  # a fault of ours, told as one; the claims must go back all the same
             _log.exception("units_not_kept", integrated_account_id=self._account_id, units=len(kept))
         await self._claims.release([self._key(path) for path in (*kept, *returned)], self._account_id)
@@ -329,7 +333,7 @@ async def _states(rows: Sequence[StoredUnit]) -> list[State]:
     states = []
     alike = Alike()
     for row in rows:
-        state = _state(row)
+        state = await asyncio.to_thread(_state, row) if len(row.body or b"") > _LARGE else _state(row)
         if state is not None:
             state.records = await alike.shared(state.records) if state.records is not None else None
             states.append(state)

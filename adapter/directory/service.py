@@ -13,6 +13,7 @@ from adapter.directory.assembly import assemble, unreadable
 from adapter.directory.cursors import Cursors
 from adapter.directory.gather import Gather, Scope
 from adapter.directory.keeping import Forgetful, KeeperMaker
+from adapter.directory.layout import Declared
 from adapter.directory.lists import Client, Missing, fetch
 from adapter.directory.pages import Pages
 from adapter.directory.purse import Purse
@@ -91,6 +92,7 @@ class Directory:
         `override` tells an account's own expressions, where it has any.
         """
         self.model = model
+        self._layout = Declared(model)
         self._cursors = cursors
         self._max_age = max_age
         self._wait = wait
@@ -381,7 +383,9 @@ class Directory:
     def _units(self, account_id: str, client: Client) -> AccountUnits:
         units = self._accounts.get(account_id)
         if units is None:
-            units = AccountUnits(self._clock, keeper=self._keeper(account_id), purse=self._purse(client))
+            units = AccountUnits(
+                self._clock, keeper=self._keeper(account_id), purse=self._purse(client), layout=self._layout
+            )
             self._accounts[account_id] = units
         return units
 

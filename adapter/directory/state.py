@@ -62,13 +62,3 @@ class State:
             return
         self.records, self.version = older.records, older.version
         self.changed_at, self.shaped, self.places = older.changed_at, older.shaped, older.places
-
-    def lost_since(self, older: "State | None") -> set[str]:
-        """The ids of what the list before showed and this one does not; empty where either could not be read."""
-        if older is None or older.records is None or self.records is None or older.records is self.records:
-            return set()
-        return _ids(older.records) - _ids(self.records)
-
-
-def _ids(records: list[Any]) -> set[str]:
-    return {str(record["id"]) for record in records if isinstance(record, dict) and record.get("id")}

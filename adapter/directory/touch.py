@@ -27,7 +27,7 @@ def touched_by(model: Model, states: Mapping[str, State], path: str) -> Touched:
     # A change in one place shows in the lists of what it hangs on, as an app's people in its team's permissions, and of
     # what hangs on it: whoever leaves a team leaves its apps. The lists at the root name every place.
     related = ids | owners(model, states, ids) | _belongings(model, states, ids)
-    return lambda unit_path: unit_path.count("/") == 1 or not related.isdisjoint(parts(unit_path))
+    return lambda unit_path: unit_path.count("/") == 1 or not related.isdisjoint(_parts(unit_path))
 
 
 def named(model: Model, states: Mapping[str, State], segment: str) -> set[str]:
@@ -67,8 +67,7 @@ def _rows(records: Iterable[Any]) -> Iterator[PlaceRow]:
             yield str(record["id"]), record.get("name"), tuple(map(str, pointed))
 
 
-def parts(path: str) -> list[str]:
-    """What stands between a path's slashes."""
+def _parts(path: str) -> list[str]:
     found = path.split("/")
     return list(map(unquote, found)) if "%" in path else found
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from adapter.directory.keeping import Forgetful, Keeper
+from adapter.directory.layout import Layout, Unrelated
 from adapter.directory.lists import Client, fetch, lasting
 from adapter.directory.purse import Purse
 from adapter.directory.settling import AGE, Settling, restored, stored
 from adapter.directory.sharing import Alike
 from adapter.directory.state import VERSIONS, State
-from adapter.directory.touch import parts
 from adapter.errors import RemoteError, RemoteRateLimited, UpstreamFailure
 from adapter.mapping.model import Unit
 
@@ -34,10 +34,12 @@ class AccountUnits:
         *,
         keeper: Keeper | None = None,
         purse: Purse | None = None,
+        layout: Layout | None = None,
     ) -> None:
         self._clock = clock
         self._keeper: Keeper = keeper or Forgetful()
         self.purse = purse
+        self._layout: Layout = layout or Unrelated()
         self.states: dict[str, State] = {}
         self.generation = next(VERSIONS)
         self.gather_cost = 0
@@ -72,6 +74,7 @@ class AccountUnits:
         self.settling = restored(directory.settling).then(self.settling, self.now())
         for state in states:
             self.states.setdefault(state.path, state)
+        self._sweep()
 
     async def _catch_up(self, generation: int) -> None:
         """Another process wrote: whatever is stale by now is stale here, whatever is newer is taken over."""
@@ -97,17 +100,21 @@ class AccountUnits:
         return state
 
     def _put(self, state: State) -> None:
-        """Go on with a newer reading, and forget what hung on the places that it does not list any more."""
+        """Go on with a newer reading; where it says of other places than before what there is, without what is gone."""
         older = self.states.get(state.path)
         state.succeed(older)
         self.states[state.path] = state
-        vanished = state.lost_since(older)
-        dropped = [path for path in self.states if not vanished.isdisjoint(parts(path))] if vanished else []
-        for path in dropped:
+        if older is not None and older.version != state.version and self._layout.lists_places(state.path):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget the units of places that no list names any more."""
+        gone = self._layout.orphans(self.states)
+        for path in gone:
             del self.states[path]
             self._asked.pop(path, None)
-        if dropped:
-            self._keeper.drop(dropped)
+        if gone:
+            self._keeper.drop(gone)
 
     async def read(self, unit: Unit, path: str, client: Client, max_age: float) -> State:
         """The unit's state, at most `max_age` seconds old; fetched by whoever asks first, waited for by the others.

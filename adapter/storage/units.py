@@ -96,11 +96,12 @@ class UnitStore:
 
     async def drop(self, account_id: str, paths: Collection[str]) -> None:
         """Keep these units no longer."""
-        ordered = sorted(paths)  # two who drop the same would wait for each other's rows otherwise
+        target = UNITS.delete().where(UNITS.c.account_id == account_id, UNITS.c.path == sa.bindparam("of_path"))
         async with self._database.write() as connection:
-            for start in range(0, len(ordered), _BATCH):
-                batch = UNITS.c.path.in_(ordered[start : start + _BATCH])
-                await connection.execute(UNITS.delete().where(UNITS.c.account_id == account_id, batch))
+            if await self._begin(connection, account_id):
+                await self._generation(connection, account_id)  # writes are noted before or after, as with `save`
+                # In one order everywhere: two who drop or save the same wait for each other's rows otherwise.
+                await connection.execute(target, [{"of_path": path} for path in sorted(paths)])
 
     async def save_cost(self, account_id: str, gather_cost: int) -> None:
         async with self._database.write() as connection:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from adapter.directory.keeping import DatabaseKeeper, Forgetful
+from adapter.directory.layout import Declared
 from adapter.directory.state import State
 from adapter.directory.units import AccountUnits
 from adapter.errors import RemoteError, RemoteForbidden, RemoteNotFound, StorageUnavailable, UpstreamTimeout
@@ -32,7 +33,7 @@ class Process:
         self.claims: Claims = claims_for(database)
         self.store = store or UnitStore(database)
         self.keeper = DatabaseKeeper(ME, self.store, self.claims, shared=database.dialect == "postgresql")
-        self.units = AccountUnits(clock, keeper=self.keeper)
+        self.units = AccountUnits(clock, keeper=self.keeper, layout=Declared(SHIPPED))
 
     async def read(self, path: str = "/teams", max_age: float = 60.0) -> State:
         await self.units.open()
@@ -640,3 +641,44 @@ async def test_what_hangs_on_a_place_that_another_process_saw_go_is_dropped_here
     await other.read()
 
     assert set(other.units.states) == {"/teams"}
+
+
+async def test_what_storage_would_not_drop_is_dropped_with_what_is_kept_next(
+    start: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start()
+    for path in ("/teams", T1):
+        await process.read(path)
+    await process.keeper.settle()
+
+    async def full(*_: object) -> None:
+        raise StorageUnavailable
+
+    clock.tick(100)
+    process.provider.answers["/teams"] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(process.store, "drop", full)
+        await process.read()
+        assert T1 in await paths_kept(process)
+    clock.tick(100)
+    await process.read()
+
+    assert await paths_kept(process) == {"/teams"}
+
+
+async def test_what_nobody_lists_is_dropped_after_a_restart(start: Start, clock: Clock) -> None:
+    before = start()
+    for path in ("/teams", T1):
+        await before.read(path)
+    await before.keeper.settle()
+    await before.store.drop(ME, ["/teams"])
+    clock.tick(1)
+    before.provider.answers["/teams"] = []
+    await before.store.save(
+        ME, 0, [StoredUnit(path="/teams", body=zlib.compress(b"[]"), cost=1, fetched_at=clock(), changed_at=clock())]
+    )
+
+    after = start()
+    await after.read()
+
+    assert await paths_kept(after) == {"/teams"}

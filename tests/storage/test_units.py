@@ -326,6 +326,24 @@ async def test_readings_and_writes_on_many_connections_leave_no_old_unit_fresh(s
     assert [kept for kept in await mine.load(ME) if not kept.stale and kept.body != str(now).encode()] == []
 
 
+async def test_what_is_dropped_and_kept_at_once_in_many_processes_stands_in_nobody_s_way(shared: Shared) -> None:
+    one, other, _ = shared
+    many = [unit(f"/teams/{n}/members", at=float(n)) for n in range(60)]
+    paths = [each.path for each in many]
+
+    async def keep(store: UnitStore, turn: int) -> None:
+        await store.save(ME, 0, many[turn:] + many[:turn])
+
+    async def drop(store: UnitStore, turn: int) -> None:
+        await store.drop(ME, paths[turn:] + paths[:turn])
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(act(store, turn) for turn in range(12) for act, store in ((keep, one), (drop, other))))
+        await one.drop(ME, paths)
+
+    assert await other.load(ME) == []
+
+
 async def test_an_account_that_is_removed_while_its_units_are_kept_stays_removed(shared: Shared) -> None:
     mine, theirs, database = shared
     for number in range(10):

@@ -1,0 +1,78 @@
+"""Which units list places, and which hang on a place: what nobody lists any more, nobody will ask for again."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from adapter.directory.state import State
+from adapter.mapping.model import Model
+from adapter.mapping.units import HOLE, Unit
+
+
+class Layout(Protocol):
+    """What an account's units have to do with each other, told from their paths."""
+
+    def lists_places(self, path: str) -> bool: ...
+    def orphans(self, states: Mapping[str, State]) -> list[str]: ...
+
+
+class Unrelated:
+    """Units that nothing is known of: none is ever an orphan."""
+
+    def lists_places(self, path: str) -> bool:
+        del path
+        return False
+
+    def orphans(self, states: Mapping[str, State]) -> list[str]:
+        del states
+        return []
+
+
+class Declared:
+    """As the mapping files declare it."""
+
+    def __init__(self, model: Model) -> None:
+        units = list(model.units.values())
+        hanging = [one for one in units if one.parents and all(model.units[name].lists for name in one.parents)]
+        self._listing = _any_of(one for one in units if one.lists)
+        self._hanging = _any_of(hanging)
+
+    def lists_places(self, path: str) -> bool:
+        return self._listing.fullmatch(path) is not None
+
+    def orphans(self, states: Mapping[str, State]) -> list[str]:
+        """The paths of the units whose place is in no list; what only these list goes with them.
+
+        None while a list at the root can't be read: nobody knows then what there is.
+        """
+        if any(state.records is None for path, state in states.items() if path.count("/") == 1):
+            return []
+        left = dict(states)
+        while gone := self._unlisted(left):
+            for path in gone:
+                del left[path]
+        return sorted(states.keys() - left.keys())
+
+    def _unlisted(self, states: Mapping[str, State]) -> list[str]:
+        places = {path: found for path in states if (found := self._places(path))}
+        unknown = set().union(*places.values())
+        for state in states.values():
+            if not unknown:
+                return []
+            unknown.difference_update(_ids(state.records or ()))
+        return [path for path, found in places.items() if not unknown.isdisjoint(found)]
+
+    def _places(self, path: str) -> set[str]:
+        match = self._hanging.fullmatch(path)
+        return {unquote(found) for found in match.groups() if found} if match else set()
+
+
+def _ids(records: Iterable[Any]) -> set[str]:
+    return {str(record["id"]) for record in records if isinstance(record, dict) and record.get("id")}
+
+
+def _any_of(units: Iterable[Unit]) -> re.Pattern[str]:
+    """What the paths of these units look like, with the ids in them: `/teams/{team.id}/apps`."""
+    templates = ("([^/]+)".join(map(re.escape, HOLE.split(unit.get)[::3])) for unit in units)
+    return re.compile("|".join(templates) or r"(?!)")

@@ -1,0 +1,77 @@
+"""Units of places that no list names any more."""
+
+from typing import Any
+
+import pytest
+
+from adapter.directory.layout import Declared, Unrelated
+from adapter.directory.state import State
+from adapter.errors import RemoteForbidden
+from tests.directory.fakes import SHIPPED
+
+LAYOUT = Declared(SHIPPED)
+FORBIDDEN = RemoteForbidden(403, "no")
+
+
+def states(**lists: Any) -> dict[str, State]:
+    """By path: the ids listed there, or the error that stands in their place. A double underscore is a slash."""
+    made = {}
+    for words, ids in lists.items():
+        path = "/" + words.replace("__", "/").replace("_", "-")
+        error = ids if isinstance(ids, RemoteForbidden) else None
+        records = None if error else [{"id": one} for one in ids]
+        made[path] = State(path, records, fetched_at=1.0, cost=1, error=error)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("path", "lists"),
+    [
+        ("/teams", True),
+        ("/apps", True),
+        ("/enterprise-accounts/e1/teams", True),
+        ("/teams/t1/members", False),
+        ("/account", False),
+        ("/nonsense", False),
+    ],
+)
+def test_lists_of_places_are_known_by_their_path(path: str, lists: bool) -> None:
+    assert LAYOUT.lists_places(path) is lists
+
+
+def test_what_is_listed_anywhere_stays() -> None:
+    there = states(
+        teams=["t1"], apps=["a1"], enterprise_accounts=["e1"], enterprise_accounts__e1__teams=["t2"],
+        teams__t1__members=["m1"], teams__t2__members=["m2"], teams__t2__apps=["a2"], apps__a1__collaborators=["c1"],
+        apps__a2__collaborators=["c2"], account=["me"],
+    )  # fmt: skip
+
+    assert LAYOUT.orphans(there) == []
+
+
+def test_what_is_gone_takes_along_whatever_only_it_lists() -> None:
+    there = states(
+        teams=["t1"], enterprise_accounts=[], enterprise_accounts__e1__teams=["t2"],
+        enterprise_accounts__e1__members=[], teams__t2__apps=["a2"], apps__a2__collaborators=["c2"],
+        teams__t1__members=["m1"],
+    )  # fmt: skip
+
+    assert LAYOUT.orphans(there) == [
+        "/apps/a2/collaborators", "/enterprise-accounts/e1/members", "/enterprise-accounts/e1/teams", "/teams/t2/apps",
+    ]  # fmt: skip
+
+
+def test_while_a_list_at_the_root_can_not_be_read_nothing_is_gone() -> None:
+    assert LAYOUT.orphans(states(teams=FORBIDDEN, teams__t1__members=["m1"])) == []
+    assert LAYOUT.orphans(states(teams=[], apps=FORBIDDEN, teams__t1__members=["m1"])) == []
+
+
+def test_a_closed_list_below_the_root_keeps_nothing_there() -> None:
+    there = states(teams=[], enterprise_accounts=["e1"], enterprise_accounts__e1__teams=FORBIDDEN, teams__t2__apps=[])
+
+    assert LAYOUT.orphans(there) == ["/teams/t2/apps"]
+
+
+def test_where_nothing_is_declared_nothing_is_gone() -> None:
+    assert Unrelated().orphans(states(teams=[], teams__t1__members=[])) == []
+    assert not Unrelated().lists_places("/teams")
