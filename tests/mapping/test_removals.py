@@ -119,6 +119,16 @@ def test_somebody_is_taken_out_of_the_list_inside_the_records_of_that_place_only
     assert len(records[0]["users"]) == 2, "what was read stays as it was read"
 
 
+def test_nobody_is_hidden_in_a_space_that_is_called_like_the_app_they_left() -> None:
+    records = [entity("a1", {"bob": ["view"]}), entity("s1", {"bob": ["create_apps"]}, "space")]
+    for record in records:
+        record["name"] = "web"
+
+    found = left("team_permissions", records, change("app_access", "web", "bob"), team=TEAM)
+
+    assert [len(record["users"]) for record in found] == [0, 1]
+
+
 def test_whoever_leaves_a_team_leaves_its_apps() -> None:
     gone = change("team_membership", "t1", "bob")
     apps = [entity("a1", {"bob": ["view"]}), entity("s1", {"bob": ["create_apps"], "cyd": []}, "space")]
