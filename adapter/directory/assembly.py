@@ -18,6 +18,9 @@ from adapter.mapping.model import Model, Resource
 _TOLD_APART = 20
 """Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
 
+_MANY = 300
+"""Records of one list that are shaped beside the loop: some 10 ms."""
+
 
 async def assemble(
     model: Model,
@@ -58,7 +61,7 @@ async def _records(
     trusted = [read for read in reads if readable(read)]
     shaped = []
     for read in trusted:
-        if base.overridden:
+        if base.overridden or len(read.state.records or ()) > _MANY:
             # Expressions of a caller's own are bounded for each record, but there may be many of these.
             shaped.append(await asyncio.to_thread(shaped_once, base, read))
         else:
