@@ -129,7 +129,7 @@ class Meddler:
     def _change(self) -> tuple[str, str, Any]:
         if self._random.random() < 0.1:
             return "PATCH", f"/apps/{self._town.mine.id}", {"name": f"mine-{self._random.randint(0, 9)}"}
-        if len(self._given) >= MOST_GIVEN:
+        if self._given and self._random.random() < len(self._given) / MOST_GIVEN:
             return "DELETE", self._given.popleft(), None
         method, path, body, back = self._gift()
         self._given.append(back)
@@ -138,8 +138,9 @@ class Meddler:
     def _gift(self) -> tuple[str, str, Any, str]:
         """Something that a resident lacks, and what takes it back."""
         who, town = self._random.choice(self._town.residents), self._town
-        team = self._random.choice([one for one in (*town.plain, *town.works) if who.id not in one.members])
-        app = self._random.choice([one for one in town.cores if who.id not in one.grants])
+        teams, cores = [*town.plain, *town.works], town.cores
+        team = self._random.choice([one for one in teams if who.id not in one.members] or teams)
+        app = self._random.choice([one for one in cores if who.id not in one.grants] or cores)
         invites = f"/teams/{self._random.choice(town.inviting).id}/invitations"
         members, grants = f"/teams/{team.id}/members", f"/teams/apps/{app.id}/collaborators"
         return self._random.choice(
