@@ -1,6 +1,7 @@
 """From what was read to an answer: shaped once, what is missing told, and what the budget held back completed."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from adapter.directory.gather import Read
 from adapter.directory.lists import Missing
 from adapter.directory.state import State
 from adapter.errors import BudgetReserved
+from adapter.mapping import engine
 from tests.directory.fakes import SHIPPED, Provider, app, collaborator, member, nothing, of_team, team, two_teams
 from tests.directory.test_service import EVERYBODY, INVITED, House, keys
 
@@ -160,3 +162,21 @@ async def test_two_connections_to_one_provider_account_spend_from_one_purse() ->
 
     assert provider.lowest == 500
     assert all(answer.missing for answer in answers)
+
+
+@pytest.mark.parametrize(("people", "beside"), [(10, False), (1000, True)])
+async def test_a_long_list_is_shaped_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, people: int, beside: bool
+) -> None:
+    threads = []
+
+    def shape(*asked: Any) -> engine.Shaped:
+        threads.append(threading.current_thread())
+        return shaping(*asked)
+
+    shaping = engine.shape
+    monkeypatch.setattr(engine, "shape", shape)
+    house = House({**two_teams(), "/teams/t1/members": [member(f"u{n}") for n in range(people)]})
+    await house.ask("limit=1")
+
+    assert any(thread is not threading.main_thread() for thread in threads) is beside
