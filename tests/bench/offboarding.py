@@ -13,13 +13,16 @@ from adapter.config import Settings
 from adapter.directory.writing.model import Ask, PersonRef
 from adapter.models import Secret
 from adapter.sandbox import Options, RunningSandbox
+from tests.bench.aims import Aim
 from tests.bench.apart import Apart, apart
 from tests.directory.writing.test_verifying import BOB, forty
 
 LATENCY_MS = 50
 WHAT = f"off-boarding from 40 places at {LATENCY_MS} ms of latency: planned, journalled, carried out and read back"
+TAKES = "a minute"
 NEEDS: tuple[str, ...] = ()
-AIMS: dict[str, str] = {}
+AIMS: dict[str, Aim] = {}  # nobody has put a number to it
+OTHERWISE = {"removals": "counted"}
 _OPTIONS = Options(consistency_s=0, latency_ms=LATENCY_MS)
 _HEADERS = {"accept": "application/vnd.heroku+json; version=3"}
 
