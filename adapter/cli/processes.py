@@ -12,7 +12,8 @@ from types import FrameType
 
 from adapter.errors import ConfigError
 
-_GRACE = 20.0
+STOP_SECONDS = 25
+"""How long a process that is asked to stop may take: Heroku kills a dyno 30 s after asking it."""
 _FILES = 65_536
 
 
@@ -26,7 +27,7 @@ def follow_parent() -> None:
 def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(_GRACE)
+    threading.Event().wait(STOP_SECONDS)
     os._exit(1)
 
 

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from adapter.cli.console import examples
-from adapter.cli.processes import follow_parent, open_many_files, url_of, usable_port
+from adapter.cli.processes import STOP_SECONDS, follow_parent, open_many_files, url_of, usable_port
 from adapter.errors import AdapterError, ConfigError, StartupError
 
 if TYPE_CHECKING:  # they take a second to import, which --help need not wait for
@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # they take a second to import, which --help need not wait fo
     from adapter.config import Settings
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  # a dyno's router comes from outside
-# Heroku kills a dyno 30 s after asking it to stop.
-_STOP_SECONDS = 25
 _CONNECTIONS = 8192
 """For each worker, idle ones included: granian lets no more in than its backlog, divided among the workers, and whoever
 comes after waits in silence until an idle one ends.
@@ -31,6 +29,11 @@ _LOGS: Mapping[str, Any] = {
     "handlers": {"ours": {"class": "adapter.cli.serving.IntoOurLogs"}},
     "loggers": {"_granian": {"handlers": ["ours"], "propagate": False}},
 }
+
+_ENDED_AGAIN = (
+    "A server process ended again within seconds of its start. If no line above says why, it was most likely killed "
+    "for its memory: serve with fewer --workers, or give them more of it."
+)
 
 _log = structlog.get_logger("adapter.serve")
 
@@ -146,18 +149,30 @@ def serve_until_stopped(settings: "Settings", *, workers: int = 1) -> None:
         websockets=False,
         # One that was killed takes no other's streams with it; one that ends again within seconds ends the server.
         respawn_failed_workers=True,
-        workers_kill_timeout=_STOP_SECONDS,
+        workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
         log_dictconfig={**_LOGS},
     )
+    server.respawned_wrks = _Remembered()
     _log.info("serving", url=settings.public_url, host=settings.host, port=settings.port, workers=workers)
     try:
         server.serve()
     except SystemExit:
         # A terminal's Ctrl-C reaches the workers too; one that is quicker than this process did not fail.
         if not server.interrupt_signal:
-            raise StartupError("A server process ended unexpectedly; the lines above say why.") from None
+            raise StartupError(_ENDED_AGAIN) from None
     _log.info("stopped")
+
+
+class _Remembered(dict[int, float]):
+    """When each worker was last started in place of one that had ended.
+
+    The server empties this for every such worker, and so would take several that end in turn for none that ends again:
+    they would be replaced for ever.
+    """
+
+    def clear(self) -> None:
+        """Nothing is forgotten."""
 
 
 def worker() -> "ASGIApp":

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapter.cli.processes import open_many_files
+from adapter.cli.processes import STOP_SECONDS, open_many_files
+from adapter.directory.writing.limits import Limits
 
 FEW = 1_000
 
@@ -36,3 +37,7 @@ def test_a_limit_that_cannot_be_raised_is_borne(limit: tuple[int, int], monkeypa
         open_many_files()
 
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == FEW
+
+
+def test_a_process_that_stops_has_longer_than_what_it_sends_and_less_than_a_dyno() -> None:
+    assert Limits().grace < STOP_SECONDS < 30

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from adapter.cli import serving
 from adapter.config import Settings, load
 from tests.cli.conftest import Terminal
-from tests.cli.running import Running, alive, clean_environment, descendants, until
+from tests.cli.running import PATIENCE, Running, alive, clean_environment, descendants, until
 from tests.storage.servers import PostgresServer
 
 KEY = "a-key-of-forty-characters-made-for-tests"
+MOST_KILLS = 8
 
 
 @pytest.fixture
@@ -65,7 +67,15 @@ def answers(url: str) -> bool:
 
 def workers_of(server: Running) -> set[int]:
     """Its processes that can be asked for something: those that hold a port."""
-    return {pid for pid in descendants(server.process.pid) if "adapter" in Path(f"/proc/{pid}/cmdline").read_text()}
+    return {pid for pid in descendants(server.process.pid) if "adapter" in command(pid)}
+
+
+def command(pid: int) -> str:
+    """Nothing, where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def test_it_serves_logs_json_and_stops_in_good_order(migrated: str) -> None:
@@ -98,6 +108,24 @@ def test_a_worker_that_is_killed_is_replaced_and_the_other_one_goes_on(migrated:
 
     assert code == 0
     assert any("Unexpected exit" in json.loads(line)["event"] for line in err.splitlines())
+
+
+def test_workers_that_are_killed_in_turn_are_not_replaced_for_ever(migrated: str) -> None:
+    env = clean_environment(DATABASE_URL=migrated, ADAPTER_SECRET_KEYS=KEY, PORT="0", HOST="127.0.0.1")
+    with Running("serve", "--workers", "2", env=env) as server:
+        url = url_told(server)
+        until(lambda: answers(url), "an answer")
+        killed: set[int] = set()
+        while server.process.poll() is None and len(killed) < MOST_KILLS:
+            if len(found := workers_of(server) - killed) == 2:
+                # The one that has been there longer: none is killed twice in a row.
+                os.kill(min(found), signal.SIGKILL)
+                killed.add(min(found))
+            time.sleep(0.05)
+        _, err = server.process.communicate(timeout=PATIENCE)
+
+    assert server.process.returncode == 2
+    assert err.splitlines()[-1].startswith("error: A server process ended again")
 
 
 def test_a_mapping_file_that_cant_be_read_is_a_refusal_before_anything_is_served(
