@@ -102,13 +102,13 @@ class BadRequest(AdapterError):
 
 
 class InvalidParameter(BadRequest):
-    """A query parameter has a value that can't be used."""
+    """A query parameter has a value that can't be used; `details` say what is expected."""
 
     code = "invalid_parameter"
 
 
 class UnknownParameter(InvalidParameter):
-    """A query parameter is not known here; a mistyped filter must not widen an answer."""
+    """A query parameter is not known here, and a mistyped one must not widen an answer; leave it out, or correct it."""
 
     code = "unknown_parameter"
 
@@ -151,7 +151,7 @@ class NeedsReauth(Unauthorized):
 
 
 class Forbidden(AdapterError):
-    """This token may not do that."""
+    """This token may not do that; use another one."""
 
     status = 403
     code = "forbidden"
@@ -170,13 +170,13 @@ class OAuthDenied(Forbidden):
 
 
 class WrongAccount(Forbidden):
-    """This token belongs to another integrated account than the one named."""
+    """This token is another integrated account's than the one named; use one of that account, or an API token."""
 
     code = "wrong_account"
 
 
 class NotFound(AdapterError):
-    """There is nothing at this address."""
+    """There is nothing at this address; `GET /openapi.json` lists those that exist."""
 
     status = 404
     code = "not_found"
@@ -202,7 +202,7 @@ class MethodNotAllowed(AdapterError):
 
 
 class Conflict(AdapterError):
-    """The request contradicts the present state."""
+    """The request contradicts the present state; look at that, and decide anew."""
 
     status = 409
     code = "conflict"
@@ -262,14 +262,14 @@ class SessionExpired(Gone):
 
 
 class PayloadTooLarge(AdapterError):
-    """The request body is larger than this deployment takes."""
+    """The request body is larger than this deployment takes; send less at a time."""
 
     status = 413
     code = "payload_too_large"
 
 
 class UriTooLong(AdapterError):
-    """The path or query is longer than this deployment takes."""
+    """The path or query is longer than this deployment takes; ask for less at a time."""
 
     status = 414
     code = "uri_too_long"
@@ -333,7 +333,7 @@ class BudgetReserved(TooManyRequests):
 
 
 class HeadersTooLarge(AdapterError):
-    """The request headers are larger than this deployment takes."""
+    """The request headers are larger than this deployment takes; leave out those that are not needed."""
 
     status = 431
     code = "headers_too_large"
@@ -375,7 +375,7 @@ class RemoteError(AdapterError):
 
 
 class RemoteUnauthorized(RemoteError):
-    """The provider does not accept the stored credential."""
+    """The provider does not accept the stored credential; reconnect the account."""
 
     status = 401
     code = "remote_unauthorized"
@@ -389,7 +389,7 @@ class RemoteForbidden(RemoteError):
 
 
 class RemoteNotFound(RemoteError):
-    """The provider has nothing at that address, or hides it from this credential."""
+    """The provider has nothing at that address, or hides it from this credential; check the id, and what it may see."""
 
     status = 404
     code = "remote_not_found"
@@ -425,7 +425,7 @@ class AccountSuspended(OAuthFailed):
 
 
 class UpstreamFailure(AdapterError):
-    """The provider did not give an answer that can be used."""
+    """The provider did not give an answer that can be used; ask again, but look first what became of a write."""
 
     status = 502
     code = "upstream_failure"
@@ -440,13 +440,13 @@ class UpstreamUnreachable(UpstreamFailure):
 
 
 class UpstreamNonsense(UpstreamFailure):
-    """The provider's answer can't be read; nothing was concluded from it."""
+    """The provider's answer can't be read, so it says nothing; ask again, but look first what became of a write."""
 
     code = "upstream_nonsense"
 
 
 class UpstreamTimeout(UpstreamFailure):
-    """The provider did not answer in time."""
+    """The provider did not answer in time; ask again, but look first what became of a write."""
 
     status = 504
     code = "upstream_timeout"
@@ -501,7 +501,7 @@ class KeyLost(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """The database can't be reached; nothing was changed."""
+    """The database can't be reached, so nothing was changed; try again later."""
 
     code = "storage_unavailable"
 

@@ -240,7 +240,7 @@ def test_the_example_of_an_error_says_what_its_class_says() -> None:
     examples = served()["components"]["responses"]["403"]["content"]["application/json"]["examples"]
 
     assert examples["wrong_account"]["value"]["message"] == (
-        "This token belongs to another integrated account than the one named."
+        "This token is another integrated account's than the one named; use one of that account, or an API token."
     )
 
 
