@@ -49,3 +49,7 @@ def test_one_key_sent_to_all_at_once_is_one_write_and_one_answer(workers: Trial)
 
 def test_each_shows_at_once_what_was_written_through_another(workers: Trial) -> None:
     assert writing.reads_what_was_written(workers)
+
+
+def test_of_several_who_resume_an_operation_one_does(workers: Trial) -> None:
+    assert writing.resumes_elsewhere(workers)
