@@ -76,6 +76,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: list[Failure]
     wrong: list[str]
     rests: list[Rest]
+    calm_share: float
+    """The part of the time in which nothing explains an error."""
     told: dict[str, object]
 
     @property
@@ -127,7 +129,6 @@ class Soak:
         self._weather = Weather(sandbox, Random(seed + 1), calm)  # noqa: S311  # likewise
         self.rests: list[Rest] = []
         self.seconds = 0.0
-        self.calm = 0.0
         self._rounds: list[tuple[float, float]] = []
 
     async def connect(self) -> None:
@@ -166,13 +167,13 @@ class Soak:
     def close(self) -> None:
         self._ledger.close()
 
-    async def round(self, seconds: float) -> None:
-        """Everybody asks for so long; then it is calm, and everything has to be right."""
+    async def round(self, seconds: float, still: float = 0.0) -> None:
+        """Everybody asks for so long, first without any fault; then it is calm, and everything has to be right."""
         await self.asker.open()
         over = asyncio.Event()
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._weather.blow(over))
+            group.create_task(self._blow(still, over))
             for act in self._acts:
                 group.create_task(self._repeat(act, over))
             await asyncio.sleep(seconds)
@@ -183,6 +184,10 @@ class Soak:
         assert self._adapter.is_alive, "the adapter ended by itself"
         self.asker.wrong += await asyncio.to_thread(self._ledger.check, self._named)
         self.rests.append(await self._rest())
+
+    async def _blow(self, still: float, over: asyncio.Event) -> None:
+        await asyncio.sleep(still)
+        await self._weather.blow(over)
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], over: asyncio.Event) -> None:
         while not over.is_set():
@@ -205,9 +210,10 @@ class Soak:
         for began, ended in self._founder.deleted:
             self._weather.note_vanished(began, ended)
         calm = sum(self._weather.calm_share(*round_) * (round_[1] - round_[0]) for round_ in self._rounds)
+        calm_share = calm / self.seconds
         told: dict[str, object] = {
             "faults struck": dict(Counter(window.kind for window in self._weather.windows)),
-            "share of the time in which nothing explains an error": f"{calm / self.seconds:.2f}",
+            "share of the time in which nothing explains an error": f"{calm_share:.2f}",
             "failed answers, by code": dict(Counter(failure.code for failure in asker.failures)),
             "hung up": dict(asker.hung_up),
             "writes said to be done, and found so": sum(writer.done for writer in self._writers) + self._founder.done,
@@ -229,6 +235,7 @@ class Soak:
             unexplained=self._weather.unexplained(asker.failures),
             wrong=asker.wrong,
             rests=self.rests,
+            calm_share=calm_share,
             told=told,
         )
 
@@ -276,11 +283,15 @@ def soak(
     *,
     rounds: int = ROUNDS,
     calm: tuple[float, float] = CALM_S,
+    still: float = 0.0,
 ) -> Found:
-    """So many seconds in so many rounds, of which the first warms up; `calm`: how long it is between two faults."""
+    """So many seconds in so many rounds, of which the first warms up.
+
+    `calm`: how long it is between two faults; `still`: until the first of all may come.
+    """
     with soaking(database_url, directory, seed, calm) as made:
         for number in range(rounds):
-            asyncio.run(made.round(seconds / rounds))
+            asyncio.run(made.round(seconds / rounds, 0.0 if number else still))
             rest = made.rests[-1]
             tell(
                 f"{number + 1}/{rounds}: {made.asker.answered.total()} answers, {len(made.asker.failures)} failed, "
