@@ -102,13 +102,18 @@ class Trial:
 
 
 def a_town() -> tuple[World, dict[str, str]]:
-    """A small world with people who have no app yet, `new-0` and on: what is given and taken back settles slowly."""
+    """A small world with people who have no app yet, `new-0` and on: what is given and taken back settles slowly.
+
+    And `lone`, of whom one list alone tells: that of the members of `acme`.
+    """
     world, ids = a_world()
     for n in range(NEWCOMERS):
         who = world.add_account(f"new-{n}@example.com", f"New {n}")
         world.add_member(world.teams[ids["works"]], who, "member")
         ids[f"new-{n}"] = who.id
-    return world, ids
+    lone = world.add_account("lone@example.com", "Lone")
+    world.add_member(world.teams[ids["acme"]], lone, "member")
+    return world, {**ids, "lone": lone.id}
 
 
 @contextmanager
