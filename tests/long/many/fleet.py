@@ -151,9 +151,13 @@ class Fleet:
         return sorted(pid for server in self._servers.values() for pid in _serving(server.process.pid))
 
     def kill(self, pid: int) -> None:
-        """SIGKILL; returns once it is dead."""
+        """SIGKILL, to a worker alone or to all of its machine; returns once it is dead."""
         self.kills += 1
-        os.kill(pid, signal.SIGKILL)
+        if self.layout == "machines":
+            (server,) = (one.process for one in self._servers.values() if pid in _serving(one.process.pid))
+            os.killpg(server.pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
         over = time.monotonic() + PATIENCE_S
         while alive({pid}):
             assert time.monotonic() < over

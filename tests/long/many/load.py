@@ -9,6 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
+from adapter.directory.writing.model import UNFINISHED
 from tests.long.many.fleet import Answer, Fleet, Line, LineLostError
 
 DIRECTORY = "/unified/user-directory"
@@ -72,10 +73,14 @@ class Load:
         person = f"{OF_LOAD}{number}-{random.randrange(10**9)}@example.com"
         member = False
         team = self._teams[number % len(self._teams)]
+        later = ""
         while not self._stop.wait(random.uniform(0, _PAUSE_S)):
             kind = random.choices([*_READS, "write"], [*_WEIGHTS, 4])[0]
             try:
                 began = time.monotonic()
+                if later and kind == "write":
+                    later = self._unless_ended(line, later)
+                    continue
                 answer = self._write(line, person, team, member) if kind == "write" else self._read(line, kind, random)
             except LineLostError as error:
                 line.close()
@@ -84,6 +89,7 @@ class Load:
                 member = kind == "write" or member  # whichever it became, taking is no error
                 continue
             member = member if kind != "write" else not member
+            later = str(answer.json()["id"]) if kind == "write" and answer.status == 202 else later
             self._note(line.pid, kind, answer, time.monotonic() - began)
 
     def _read(self, line: Line, kind: str, random: Random) -> Answer:
@@ -94,6 +100,11 @@ class Load:
     def _write(self, line: Line, person: str, team: str, member: bool) -> Answer:
         path = f"{DIRECTORY}/groups/{'remove' if member else 'add'}-user"
         return line.ask("POST", path, self._token, json={"group_id": team, "email": person}, **self._account)
+
+    def _unless_ended(self, line: Line, operation_id: str) -> str:
+        """The operation, while it goes on; another write about the same person would be refused, or end it."""
+        answer = line.ask("GET", f"/operations/{operation_id}", self._token)
+        return operation_id if answer.json()["status"] in UNFINISHED else ""
 
     def _reopened(self) -> tuple[Line, int]:
         """Another connection, to whichever process takes it, once one does."""

@@ -132,12 +132,13 @@ def takes_over(trial: Trial) -> str:
         trial.fleet.kill(victim)
         killed = time.monotonic()
     restarted = trial.fleet.restart()
+    assert restarted == (0 if trial.fleet.layout == "workers" else 1), "a server replaces its worker and goes on"
     operation = ended(trial, removal.id)
     seconds = time.monotonic() - killed
     assert operation["status"] == "succeeded", told(operation)
     assert operation["result"]["is_complete"], told(operation)
     assert held(trial.sandbox, who) == {}
-    steps, servers = len(operation["steps"]), f"{restarted} server started again, " if restarted else ""
+    steps, servers = len(operation["steps"]), "its server started again, " if restarted else ""
     return f"killed after {done} of {steps} steps; {servers}ended {seconds:.0f} s after the kill; {_once(trial)}"
 
 
