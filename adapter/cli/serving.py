@@ -11,7 +11,14 @@ import structlog
 import typer
 
 from adapter.cli.console import examples
-from adapter.cli.processes import STOP_SECONDS, follow_parent, open_many_files, url_of, usable_port
+from adapter.cli.processes import (
+    STOP_SECONDS,
+    follow_parent,
+    open_many_files,
+    take_turns_on_one_core,
+    url_of,
+    usable_port,
+)
 from adapter.errors import AdapterError, ConfigError, StartupError
 
 if TYPE_CHECKING:  # they take a second to import, which --help need not wait for
@@ -183,6 +190,7 @@ def worker() -> "ASGIApp":
 
     follow_parent()
     open_many_files()
+    take_turns_on_one_core()
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
     return create_app(settings)

@@ -8,12 +8,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter import logs
 from adapter.app import create_app
+from adapter.cli.processes import take_turns_on_one_core
 
 UPSTREAM = "BENCH_UPSTREAM"
 
 
 def ours() -> ASGIApp:
     """The adapter as it is served, its access log written to nowhere."""
+    take_turns_on_one_core()
     logs.configure("info", "json", Path(os.devnull).open("w"))  # noqa: SIM115  # open as long as the process
     return create_app()
 
