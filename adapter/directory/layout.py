@@ -55,12 +55,12 @@ class Declared:
         return sorted(states.keys() - left.keys())
 
     def _unlisted(self, states: Mapping[str, State]) -> list[str]:
-        places = {path: found for path in states if (found := self._places(path))}
+        places = {path: found for path, state in states.items() if (found := self._places(path) | _own(state))}
         unknown = set().union(*places.values())
         for state in states.values():
             if not unknown:
                 return []
-            unknown.difference_update(_ids(state.records or ()))
+            unknown -= _ids(state.records or ()) - _own(state)
         return [path for path, found in places.items() if not unknown.isdisjoint(found)]
 
     def _places(self, path: str) -> set[str]:
@@ -70,6 +70,12 @@ class Declared:
 
 def _ids(records: Iterable[Any]) -> set[str]:
     return {str(record["id"]) for record in records if isinstance(record, dict) and record.get("id")}
+
+
+def _own(state: State) -> set[str]:
+    """The id of the place whose own record this is, at `/teams/{id}`: that it was there says nothing of now."""
+    last = unquote(state.path.rpartition("/")[2])
+    return {last} if len(state.records or ()) == 1 and last in _ids(state.records or ()) else set()
 
 
 def _any_of(units: Iterable[Unit]) -> re.Pattern[str]:

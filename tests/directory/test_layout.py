@@ -61,6 +61,12 @@ def test_what_is_gone_takes_along_whatever_only_it_lists() -> None:
     ]  # fmt: skip
 
 
+def test_a_place_s_own_record_does_not_keep_it() -> None:
+    there = states(teams=["t1"], teams__t1=["t1"], teams__t2=["t2"], teams__t2__members=["m2"])
+
+    assert LAYOUT.orphans(there) == ["/teams/t2", "/teams/t2/members"]
+
+
 def test_while_a_list_at_the_root_can_not_be_read_nothing_is_gone() -> None:
     assert LAYOUT.orphans(states(teams=FORBIDDEN, teams__t1__members=["m1"])) == []
     assert LAYOUT.orphans(states(teams=[], apps=FORBIDDEN, teams__t1__members=["m1"])) == []
