@@ -118,7 +118,7 @@ def on_usable_port(settings: "Settings", public_url: str | None = None) -> "Sett
 async def preflight(settings: "Settings") -> None:
     """StartupError for whatever would keep every request from being answered: mapping files, database, keys.
 
-    It makes no upstream client: that has threads of its own, which a forked worker would miss.
+    What it opens it closes: a forked worker would share the sockets.
     """
     from adapter.app import PROVIDER, declarations, mapping_dirs
     from adapter.storage.database import Database

@@ -62,7 +62,7 @@ async def _records(
     shaped = []
     for read in trusted:
         if base.overridden or len(read.state.records or ()) > _MANY:
-            # Expressions of a caller's own are bounded for each record, but there may be many of these.
+            # It is work, and a caller's own expressions may be dear, though they are bounded for each record.
             shaped.append(await asyncio.to_thread(shaped_once, base, read))
         else:
             shaped.append(shaped_once(base, read))
