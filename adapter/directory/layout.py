@@ -2,26 +2,27 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from adapter.directory.state import State
 from adapter.mapping.model import Model
-from adapter.mapping.units import HOLE, Unit
+from adapter.mapping.units import HOLE
 
 
 class Layout(Protocol):
     """What an account's units have to do with each other, told from their paths."""
 
-    def lists_places(self, path: str) -> bool: ...
+    def has_lost(self, older: State, newer: State) -> bool: ...
     def orphans(self, states: Mapping[str, State]) -> list[str]: ...
 
 
 class Unrelated:
     """Units that nothing is known of: none is ever an orphan."""
 
-    def lists_places(self, path: str) -> bool:
-        del path
+    def has_lost(self, older: State, newer: State) -> bool:
+        del older, newer
         return False
 
     def orphans(self, states: Mapping[str, State]) -> list[str]:
@@ -33,13 +34,16 @@ class Declared:
     """As the mapping files declare it."""
 
     def __init__(self, model: Model) -> None:
-        units = list(model.units.values())
-        hanging = [one for one in units if one.parents and all(model.units[name].lists for name in one.parents)]
-        self._listing = _any_of(one for one in units if one.lists)
-        self._hanging = _any_of(hanging)
+        self._listing = listing(model)
+        self._hanging = _any_of(
+            tuple(one.get for one in model.units.values() if one.parents and _all_list(model, one.parents))
+        )
 
-    def lists_places(self, path: str) -> bool:
-        return self._listing.fullmatch(path) is not None
+    def has_lost(self, older: State, newer: State) -> bool:
+        """Whether places were listed before that are not now, or nobody could tell before."""
+        if newer.records is None or newer.version == older.version or not self._listing.fullmatch(newer.path):
+            return False
+        return older.records is None or not _ids(older.records) <= _ids(newer.records)
 
     def orphans(self, states: Mapping[str, State]) -> list[str]:
         """The paths of the units whose place is in no list; what only these list goes with them.
@@ -68,6 +72,15 @@ class Declared:
         return {unquote(found) for found in match.groups() if found} if match else set()
 
 
+def listing(model: Model) -> re.Pattern[str]:
+    """What the paths of the units that list places look like."""
+    return _any_of(tuple(unit.get for unit in model.units.values() if unit.lists))
+
+
+def _all_list(model: Model, names: Iterable[str]) -> bool:
+    return all(model.units[name].lists for name in names)
+
+
 def _ids(records: Iterable[Any]) -> set[str]:
     return {str(record["id"]) for record in records if isinstance(record, dict) and record.get("id")}
 
@@ -78,7 +91,8 @@ def _own(state: State) -> set[str]:
     return {last} if len(state.records or ()) == 1 and last in _ids(state.records or ()) else set()
 
 
-def _any_of(units: Iterable[Unit]) -> re.Pattern[str]:
-    """What the paths of these units look like, with the ids in them: `/teams/{team.id}/apps`."""
-    templates = ("([^/]+)".join(map(re.escape, HOLE.split(unit.get)[::3])) for unit in units)
-    return re.compile("|".join(templates) or r"(?!)")
+@lru_cache(maxsize=32)
+def _any_of(templates: tuple[str, ...]) -> re.Pattern[str]:
+    """What the paths of these templates look like, with the ids in them: `/teams/{team.id}/apps`."""
+    shapes = ("([^/]+)".join(map(re.escape, HOLE.split(template)[::3])) for template in templates)
+    return re.compile("|".join(shapes) or r"(?!)")

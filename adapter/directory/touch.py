@@ -4,15 +4,13 @@ Units know their places by id, callers may write by name: a place is looked for 
 where it can't be found, everything counts as touched. Too much is read again rather than too little.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+from adapter.directory.layout import listing
 from adapter.directory.state import PlaceRow, State
 from adapter.mapping.model import Model
-from adapter.mapping.units import HOLE
 
 Touched = Callable[[str], bool]
 
@@ -52,7 +50,7 @@ def _belongings(model: Model, states: Mapping[str, State], ids: set[str]) -> set
 
 
 def _places(model: Model, states: Mapping[str, State]) -> Iterator[PlaceRow]:
-    lists_places = _any_of(tuple(unit.get for unit in model.units.values() if unit.lists)).fullmatch
+    lists_places = listing(model).fullmatch
     for state in states.values():
         if state.places is None:
             # Every write asks, and records stay what they are: they are gone through once.
@@ -70,12 +68,6 @@ def _rows(records: Iterable[Any]) -> Iterator[PlaceRow]:
 def _parts(path: str) -> list[str]:
     found = path.split("/")
     return list(map(unquote, found)) if "%" in path else found
-
-
-@lru_cache(maxsize=32)
-def _any_of(templates: tuple[str, ...]) -> re.Pattern[str]:
-    """What the paths of these templates look like: `/teams/{team.id}/apps`."""
-    return re.compile("|".join("[^/]+".join(map(re.escape, HOLE.split(template)[::3])) for template in templates))
 
 
 def alike(template: list[str], path: list[str]) -> bool:

@@ -100,11 +100,11 @@ class AccountUnits:
         return state
 
     def _put(self, state: State) -> None:
-        """Go on with a newer reading; where it says of other places than before what there is, without what is gone."""
+        """Go on with a newer reading; where places are gone from it, without what hung on them."""
         older = self.states.get(state.path)
         state.succeed(older)
         self.states[state.path] = state
-        if older is not None and older.version != state.version and self._layout.lists_places(state.path):
+        if older is not None and self._layout.has_lost(older, state):
             self._sweep()
 
     def _sweep(self) -> None:

@@ -25,18 +25,30 @@ def states(**lists: Any) -> dict[str, State]:
 
 
 @pytest.mark.parametrize(
-    ("path", "lists"),
+    ("path", "before", "now", "lost"),
     [
-        ("/teams", True),
-        ("/apps", True),
-        ("/enterprise-accounts/e1/teams", True),
-        ("/teams/t1/members", False),
-        ("/account", False),
-        ("/nonsense", False),
+        ("teams", ["t1", "t2"], ["t1"], True),
+        ("teams", ["t1"], ["t1", "t2"], False),
+        ("teams", ["t1"], ["t2"], True),
+        ("apps", ["a1"], [], True),
+        ("enterprise_accounts__e1__teams", ["t1"], [], True),
+        ("teams__t1__members", ["m1"], [], False),
+        ("account", ["me"], [], False),
+        ("teams", ["t1"], FORBIDDEN, False),
+        ("teams", FORBIDDEN, ["t1"], True),
     ],
 )
-def test_lists_of_places_are_known_by_their_path(path: str, lists: bool) -> None:
-    assert LAYOUT.lists_places(path) is lists
+def test_places_are_lost_where_a_list_of_places_shows_fewer(path: str, before: Any, now: Any, lost: bool) -> None:
+    (older,), (newer,) = (states(**{path: ids}).values() for ids in (before, now))
+
+    assert LAYOUT.has_lost(older, newer) is lost
+
+
+def test_a_list_that_reads_the_same_has_lost_nothing() -> None:
+    (older,), (newer,) = (states(teams=["t1"]).values() for _ in range(2))
+    newer.succeed(older)
+
+    assert not LAYOUT.has_lost(older, newer)
 
 
 def test_what_is_listed_anywhere_stays() -> None:
@@ -80,4 +92,5 @@ def test_a_closed_list_below_the_root_keeps_nothing_there() -> None:
 
 def test_where_nothing_is_declared_nothing_is_gone() -> None:
     assert Unrelated().orphans(states(teams=[], teams__t1__members=[])) == []
-    assert not Unrelated().lists_places("/teams")
+    (older,), (newer,) = (states(teams=ids).values() for ids in (["t1"], []))
+    assert not Unrelated().has_lost(older, newer)
