@@ -1,19 +1,48 @@
-"""Databases for every test that stores something: always on SQLite and on PostgreSQL."""
+"""Databases for every test that stores something, always on SQLite and on PostgreSQL; and logs that no test leaves
+other than it found them.
+"""
 
 import asyncio
+import logging
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
+from adapter import logs
 from adapter.storage.database import Database
 from tests.storage.servers import PostgresServer, name_of
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+_Logger = type(structlog.get_logger())
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever configures logs does so for the whole process, and what it keeps silent the next test would miss."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    monkeypatch.setattr(logs, "_access", logs._access)
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        _forget_what_loggers_keep()
+
+
+def _forget_what_loggers_keep() -> None:
+    """A logger's first line fixes how it says all the others (`cache_logger_on_first_use`)."""
+    ours = [vars(module) for name, module in [*sys.modules.items()] if name.partition(".")[0] == "adapter"]
+    for logger in (value for names in ours for value in names.values() if isinstance(value, _Logger)):
+        vars(logger).pop("bind", None)
 
 
 @pytest.fixture(scope="session")

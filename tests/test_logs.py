@@ -2,20 +2,12 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 import structlog
 
 from adapter import logs
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "_access", logs._access)
-    yield
-    structlog.reset_defaults()
 
 
 def _said(**event: object) -> dict[str, object]:

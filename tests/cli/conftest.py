@@ -56,14 +56,13 @@ def heroku() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def terminal(heroku: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def terminal(heroku: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name in (*SETTINGS, "DYNO", "ADAPTER_ACCOUNT"):
         monkeypatch.delenv(name, raising=False)
     # The commands' own setting would hold on to a stream that ends with the test.
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    yield Terminal({"DATABASE_URL": f"sqlite:///{tmp_path / 'adapter.db'}", "HEROKU_API_URL": heroku.url})
-    structlog.reset_defaults()
+    return Terminal({"DATABASE_URL": f"sqlite:///{tmp_path / 'adapter.db'}", "HEROKU_API_URL": heroku.url})
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import structlog
@@ -55,13 +55,11 @@ async def house(provider: Recorder) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the configured logs say, as JSON lines; likewise afterwards as before."""
-    monkeypatch.setattr(logs, "_access", logs._access)
+def log() -> io.StringIO:
+    """What the configured logs say, as JSON lines."""
     stream = io.StringIO()
     logs.configure("info", "json", stream)
-    yield stream
-    structlog.reset_defaults()
+    return stream
 
 
 async def ask(house: House, raw: bytes) -> Heard:
