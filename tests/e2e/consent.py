@@ -85,18 +85,19 @@ async def consented(settings: Iterable[Settings], sandbox: RunningSandbox) -> As
     """A house for each of the settings, and an account connected in the first."""
     async with AsyncExitStack() as stack:
         houses = [await stack.enter_async_context(open_house(each)) for each in settings]
-        account = await _connected(houses[0])
+        account = await connected(houses[0])
         yield Consented(houses=houses, sandbox=sandbox, account_id=account.id)
 
 
-async def _connected(house: House) -> IntegratedAccount:
+async def connected(house: House, email: str | None = None, tenant_id: str = "acme") -> IntegratedAccount:
+    """An account that somebody has connected by signing in: the owner, or whoever goes by the address."""
     assert house.oauth is not None
     url = house.oauth.authorize_url(state="fake-state", verifier="v" * 43)
     async with httpx.AsyncClient(trust_env=False) as browser:
-        back = await browser.get(url + "&auto=grant")
+        back = await browser.get(url + "&auto=grant" + (f"&as={email}" if email else ""))
     code = parse_qs(urlsplit(back.headers["location"]).query)["code"][0]
     credential = await house.oauth.exchange(code, "v" * 43)
-    return await house.accounts.connect("acme", credential, context={}, also=_nothing)
+    return await house.accounts.connect(tenant_id, credential, context={}, also=_nothing)
 
 
 async def _nothing(*_: object) -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
 
@@ -23,17 +24,17 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])
 
 
-class Served:
-    """An adapter that answers once the constructor returns; killed at the end of the `with` if it still lives."""
+class Apart:
+    """An adapter in the process that a subclass makes, which answers once `start` returns; killed at the end of the
+    `with` if it still lives.
+    """
 
-    def __init__(self, settings: Settings, first: Callable[[], object] | None = None) -> None:
-        """`first` is done in the process before anything is served."""
+    def __init__(self, settings: Settings, process: BaseProcess) -> None:
         self.url = f"http://{settings.host}:{settings.port}"
-        self._process = _PROCESSES.Process(target=_serve, args=(settings, first), daemon=True)
-        self._process.start()
-        self._until_ready()
+        self._process = process
 
-    def _until_ready(self) -> None:
+    def start(self) -> None:
+        self._process.start()
         over = time.monotonic() + PATIENCE_S
         with httpx.Client(base_url=self.url, trust_env=False) as http:
             while not _answers(http):
@@ -60,6 +61,15 @@ class Served:
         self.kill()
 
 
+class Served(Apart):
+    """One that is forked, with everything imported already; it answers once the constructor returns."""
+
+    def __init__(self, settings: Settings, first: Callable[[], object] | None = None) -> None:
+        """`first` is done in the process before anything is served."""
+        super().__init__(settings, _PROCESSES.Process(target=_serve, args=(settings, first), daemon=True))
+        self.start()
+
+
 def _answers(http: httpx.Client) -> bool:
     try:
         return http.get("/readyz").status_code == 200
@@ -68,15 +78,19 @@ def _answers(http: httpx.Client) -> bool:
 
 
 def _serve(settings: Settings, first: Callable[[], object] | None) -> None:
-    configure("error", "json")
     if first is not None:
         first()
-    # The loop that `adapter serve` runs on.
+    serve_until_killed(settings, lambda: None)
+
+
+def serve_until_killed(settings: Settings, begun: Callable[[], object]) -> None:
+    """As `adapter serve` does, in this process; `begun` is called when its loop runs."""
+    configure("error", "json")
     loops = importlib.import_module("asyncio" if sys.platform == "win32" else "uvloop")
-    loops.run(_until_killed(settings))
+    loops.run(_until_killed(settings, begun))
 
 
-async def _until_killed(settings: Settings) -> None:
+async def _until_killed(settings: Settings, begun: Callable[[], object]) -> None:
     server = Server(
         create_app(settings),
         settings.host,
@@ -87,4 +101,5 @@ async def _until_killed(settings: Settings) -> None:
         log_enabled=False,
         backpressure=8192,
     )
+    begun()
     await server.serve()

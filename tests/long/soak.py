@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
-from adapter.app import House, open_house
+from adapter.app import open_house
 from adapter.config import Settings
 from adapter.models import Secret
 from adapter.sandbox import Options, RunningSandbox
 from adapter.storage.database import Database
-from tests.e2e.serving import KEY, _free_port
+from tests.e2e.consent import connected, settings_for
+from tests.e2e.serving import _free_port
 from tests.long.soaking.around import Clerk, Guest, Meddler
 from tests.long.soaking.asking import Asker, Connected
 from tests.long.soaking.ledger import Ledger
@@ -46,7 +46,6 @@ OPTIONS = Options(
 )
 # So that units go stale by their age, and not by what it costs to read them again.
 PROVIDER = "budget: {capacity: 1000000, per_minute: 1000000}\n"
-REDIRECT = "http://127.0.0.1:8080/connect-account/callback"
 
 MOST_MEMORY = 24 * MB
 """By how much what is resident may be more after the last round than after the first."""
@@ -137,7 +136,7 @@ class Soak:
         async with open_house(self._settings) as house:
             _, token = await house.tokens.create_api()
             by_key = await house.accounts.connect_api_key(tenant_id="acme", api_key=Secret(self._sandbox.owner_token))
-            by_oauth = await _consented(house, RITA)
+            by_oauth = (await connected(house, RITA, "globex")).id
         self._owner = Connected(id=by_key.id, who=OWNER, refreshes=False)
         self._rita = Connected(id=by_oauth, who=RITA, refreshes=True)
         self._token = token.reveal()
@@ -248,17 +247,10 @@ def soaking(database_url: str, directory: Path, seed: int, calm: tuple[float, fl
     mappings.mkdir(parents=True)
     (mappings / "provider.yaml").write_text(PROVIDER, encoding="utf-8")
     with RunningSandbox(town.world, options=OPTIONS) as sandbox:
-        client = sandbox.control("POST", "oauth-clients", {"redirect_uri": REDIRECT})
-        settings = Settings(
-            database_url=database_url,
-            adapter_secret_keys=KEY,
-            heroku_api_url=sandbox.url,
-            heroku_auth_url=sandbox.url,
-            heroku_oauth_id=client["id"],
-            heroku_oauth_secret=client["secret"],
+        settings = msgspec.structs.replace(
+            settings_for(sandbox, database_url),
             mappings_dir=str(mappings.parent),
             port=_free_port(),
-            public_url="http://127.0.0.1:8080",
             upstream_timeout=UPSTREAM_TIMEOUT_S,
             directory_max_age=3.0,
             directory_reserve=100,
@@ -324,18 +316,3 @@ def _rests(rests: Sequence[Rest]) -> Iterator[str]:
         *((f"rows of {name}", [*(rest.rows[name] for rest in rests)]) for name in rests[0].rows),
     ]
     yield from (f"    {what:28}" + "".join(f"{value!s:>10}" for value in values) for what, values in lines)
-
-
-async def _consented(house: House, email: str) -> str:
-    """An account that somebody has connected by signing in."""
-    assert house.oauth is not None
-    url = house.oauth.authorize_url(state="fake-state", verifier="v" * 43)
-    async with httpx.AsyncClient(trust_env=False) as browser:
-        back = await browser.get(url + f"&auto=grant&as={email}")
-    code = parse_qs(urlsplit(back.headers["location"]).query)["code"][0]
-    credential = await house.oauth.exchange(code, "v" * 43)
-    return (await house.accounts.connect("globex", credential, context={}, also=_nothing)).id
-
-
-async def _nothing(*_: object) -> None:
-    """No link is consumed."""

@@ -6,25 +6,17 @@ import gc
 import multiprocessing
 import os
 import threading
-import time
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import httpx
 import msgspec
 from cachetools import LRUCache
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 
-from adapter.app import create_app
 from adapter.config import Settings
 from adapter.directory.pages import MAX_BYTES
-from adapter.logs import configure
+from tests.long.served import PATIENCE_S, Apart, serve_until_killed
 
-PATIENCE_S = 60
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -54,29 +46,18 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
         return self.heroku + self.callers + self.unix + self.files + self.others
 
 
-class Watched:
-    """An adapter that answers once the constructor returns; killed at the end of the `with`.
-
-    It starts from nothing, sharing no page of memory with another process.
+class Watched(Apart):
+    """An adapter that answers once the constructor returns; it starts from nothing, sharing no page of memory with
+    another process.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.url = f"http://{settings.host}:{settings.port}"
         self._port = settings.port
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(settings, theirs), daemon=True)
-        self._process.start()
+        super().__init__(settings, context.Process(target=_serve, args=(settings, theirs), daemon=True))
+        self.start()
         theirs.close()
-        self._until_ready()
-
-    def _until_ready(self) -> None:
-        over = time.monotonic() + PATIENCE_S
-        with httpx.Client(base_url=self.url, trust_env=False) as http:
-            while not _answers(http):
-                assert self._process.is_alive(), "the adapter ended by itself"
-                assert time.monotonic() < over, "the adapter did not start"
-                time.sleep(0.02)
 
     @property
     def is_alive(self) -> bool:
@@ -89,7 +70,7 @@ class Watched:
 
     def outside(self, heroku_port: int) -> Outside:
         """Who is at the other end of what it has open."""
-        links = [_target(link) for link in Path(f"/proc/{self._process.pid}/fd").iterdir()]
+        links = [_target(link) for link in Path(f"/proc/{self.pid}/fd").iterdir()]
         inodes = {link[8:-1] for link in links if link.startswith("socket:")}
         found = Counter(self._peer(line, heroku_port) for line in _tcp() if line[9] in inodes)
         files = sum(link.startswith("/") for link in links)
@@ -109,24 +90,8 @@ class Watched:
         return "callers" if is_caller else "listening"
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.join(PATIENCE_S)
+        super().kill()
         self._pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-
-def _answers(http: httpx.Client) -> bool:
-    try:
-        return http.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _target(link: Path) -> str:
@@ -148,22 +113,7 @@ def _tcp() -> list[list[str]]:
 
 
 def _serve(settings: Settings, pipe: Connection) -> None:
-    configure("error", "json")
-    asyncio.run(_until_killed(settings, pipe))
-
-
-async def _until_killed(settings: Settings, pipe: Connection) -> None:
-    server = Server(
-        create_app(settings),
-        settings.host,
-        settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_enabled=False,
-    )
-    asyncio.get_running_loop().add_reader(pipe.fileno(), _look, pipe)
-    await server.serve()
+    serve_until_killed(settings, lambda: asyncio.get_running_loop().add_reader(pipe.fileno(), _look, pipe))
 
 
 def _look(pipe: Connection) -> None:
