@@ -24,6 +24,14 @@ settings.load_profile("suite")
 _Logger = type(structlog.get_logger())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module's tests run in one process, unless their group spans several: what they share is then made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(autouse=True)
 def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever configures logs does so for the whole process, and what it keeps silent the next test would miss."""

@@ -1,7 +1,7 @@
 """Every fault at every kind of write, over sockets: whatever is answered and written down is true of the world."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -134,10 +134,11 @@ def came(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         door.connected.sandbox.faults([struck(door, write, fault) for write, fault in cases])
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(lambda case: asked(door, *case), cases))
+        listed = door.ask("GET", "/operations", params={"limit": 1000}).json()["result"]
         yield {
             named(*case): Came(
                 answer=answer,
-                operation=operation_of(door, named(*case), answer),
+                operation=operation_of(door, listed, named(*case), answer),
                 held=door.held(f"{named(*case)}@example.com").get(named(*case), set()),
             )
             for case, answer in zip(cases, answers, strict=True)
@@ -157,9 +158,10 @@ def asked(door: Door, write: str, fault: str) -> httpx.Response:
     return door.write(method, path, body, params=params)
 
 
-def operation_of(door: Door, name: str, answer: httpx.Response) -> Mapping[str, Any]:
-    """The one operation about somebody."""
-    listed = door.ask("GET", "/operations", params={"limit": 1000}).json()["result"]
+def operation_of(
+    door: Door, listed: Sequence[Mapping[str, Any]], name: str, answer: httpx.Response
+) -> Mapping[str, Any]:
+    """The one operation about somebody, once it has ended."""
     mine = [one["id"] for one in listed if f"{name}@example.com" in one["person"]["emails"]]
     assert len(mine) == 1, f"{name}: {answer.text}"
     over = time.monotonic() + PATIENCE_S
