@@ -15,6 +15,7 @@ from tests.browser.watching import Visitor, unallowed, visiting
 Visit = Callable[..., Visitor]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser/" in item.nodeid:
