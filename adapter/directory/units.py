@@ -62,7 +62,8 @@ class AccountUnits:
         """Have at hand what was kept, and know of every write that any process has answered before now."""
         if self._opened is None or (self._opened.done() and _failed(self._opened)):
             self._opened = asyncio.create_task(self._load())
-        await asyncio.shield(self._opened)
+        if not self._opened.done():
+            await asyncio.shield(self._opened)
         generation = await self._keeper.generation()
         if generation is not None and generation != self._shared_generation:
             await self._catch_up(generation)

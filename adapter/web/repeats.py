@@ -60,9 +60,7 @@ class Repeating:
             view = await self._directory.standing(page.account_id, client, page.resource, page.query)
         if view is None or view.version != page.version:
             return False
-        headers = list(page.headers)
-        headers.append((b"age", b"%d" % self._directory.age_of(view)))
-        headers.extend([(name.encode(), value.encode()) for name, value in client.budget.headers()])
+        headers = [*page.headers, (b"age", b"%d" % self._directory.age_of(view)), *client.budget.raw_headers()]
         scope["state"]["route"] = self._route
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": page.body})

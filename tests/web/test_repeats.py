@@ -43,6 +43,9 @@ class Budget:
     def headers(self) -> list[tuple[str, str]]:
         return [("ratelimit-remaining", str(self.remaining))]
 
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"ratelimit-remaining", b"%d" % self.remaining),)
+
 
 class Accounts:
     """Two accounts of one tenant: `one` sees two teams, `two` a third."""
