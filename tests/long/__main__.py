@@ -6,6 +6,7 @@ Its exit code is 0 where nothing was, 1 where something was. One that takes chan
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -277,4 +278,6 @@ TRIALS: Mapping[str, Kind] = {
 }
 
 if __name__ == "__main__":
+    # A trial that is asked to stop takes down what it has started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise SystemExit(main())
