@@ -196,6 +196,19 @@ def _read(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 # --- what it can show for itself
 
 
+_VOUCHES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """Vouches for servers; `path` is its own certificate, for those who are to believe it."""
 
@@ -206,6 +219,7 @@ class Authority:
         self._name = _named("An Authority")
         made = self._begun(self._name, self._key, self._now + DAY)
         made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        made = made.add_extension(_VOUCHES, critical=True)
         self.path = where / "authority.pem"
         self.path.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
 
@@ -233,7 +247,11 @@ class Authority:
     def _begun(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, ends: dt.datetime) -> x509.CertificateBuilder:
         begins = ends - 30 * DAY
         number = x509.random_serial_number()
-        return x509.CertificateBuilder(self._name, name, key.public_key(), number, begins, ends)
+        made = x509.CertificateBuilder(self._name, name, key.public_key(), number, begins, ends)
+        # Python 3.13 believes nobody whose certificate does not say these.
+        made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        of = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return made.add_extension(of, critical=False)
 
 
 def _named(name: str) -> x509.Name:
