@@ -16,6 +16,8 @@ from tests.long.soaking.town import Place, Town
 
 WELL_S = 45.0
 """Seconds in which everything that goes on by itself has to end, and the directory to be right, once it is calm."""
+_TOLD = 24
+"""Lines of what led to a contradiction."""
 _OVER = frozenset({"done", "already"})
 
 
@@ -96,8 +98,28 @@ class Ledger:
                 wanted = said.get(place, frozenset())
                 found = held.get(place, frozenset())
                 if wanted is not None and found != wanted:
-                    wrong.append(f"{person.email} at {place}: the journal says {set(wanted)}, the world {set(found)}")
+                    history = "".join(f"\n    {line}" for line in self._history(person.email, place))
+                    wrong.append(
+                        f"{person.email} at {place}: the journal says {set(wanted)}, the world {set(found)}{history}"
+                    )
         return wrong
+
+    def _history(self, email: str, place: Place) -> list[str]:
+        """What the journal and the provider's log say of somebody's last steps at a place, in the order of time."""
+        there = {place} | {("team", team) for team in self._town.world.teams if place in self._town.in_team(team)}
+        told = [
+            (str(state["sent_at"]), f"{_step(state)} of {operation['kind']} {operation['id']}")
+            for operation in self._ended.values()
+            for state in operation["steps"]
+            if _about(operation, state)[0] == email and _about(operation, state)[1] in there
+        ]
+        entries = self._sandbox.sandbox.log.entries.copy()
+        told += [
+            (entry.time, f"Heroku: {entry.method} {entry.path} {entry.status} {entry.fault or ''}")
+            for entry in entries
+            if entry.method != "GET" and any(id_ in entry.path for _, id_ in there)
+        ]
+        return [f"{at} {what}" for at, what in sorted(told)[-_TOLD:]]
 
     def _words(self) -> dict[str, dict[Place, frozenset[str] | None]]:
         """By person and place: the roles that the last step left, None where the journal says that it can't tell."""
@@ -176,6 +198,11 @@ def _about(operation: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str 
     person, place = operation["plan"]["person"], state["step"]["place"]
     email = person["emails"][0] if person and person["emails"] else None
     return email, (place["kind"], place["id"]) if place else None
+
+
+def _step(state: Mapping[str, Any]) -> str:
+    asked = f"{state['step']['method']} {state['step']['path']}"
+    return f"{asked}: {state['status']} {state['http_status']} {state['note'] or ''} ({state['finished_at']})"
 
 
 def _roles(holding: Mapping[str, Any] | None) -> frozenset[str]:
