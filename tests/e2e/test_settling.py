@@ -11,6 +11,7 @@ from adapter.models import Scope
 from adapter.sandbox import Options, RunningSandbox, World
 from tests.e2e.serving import Connected, serving
 from tests.e2e.test_lasting import beside
+from tests.e2e.writing import Door
 
 CARL = "carl@example.com"
 
@@ -130,3 +131,16 @@ def test_another_process_on_the_same_postgresql_brings_nobody_back_either(postgr
             assert "mine app:collaborator" not in lagging.roles(CARL)
         finally:
             thread.close()
+
+
+def test_whoever_is_given_anew_is_not_called_failed_for_having_been_removed(lagging: Lagging) -> None:
+    """Until the lists can be relied on, who stands in them can't be told from who was removed: that is waited for."""
+    door = Door(connected=lagging.connected)
+    app = door.place("acme-web")
+    door.done("POST", "/users/offboard", {"email": CARL})
+    match = {"method": "POST", "path": f"*/apps/{app.id}/collaborators"}
+    lagging.connected.sandbox.faults([{"kind": "reset", "carried_out": True, "match": match, "times": 1}])
+
+    door.done("POST", "/role_assignments", {"email": CARL, "role_id": "app:view", "workspace_id": app.id})
+
+    assert door.held(CARL)["acme-web"] == {"view"}

@@ -50,8 +50,9 @@ async def _look(desk: Desk, ask: Ask, step: Step) -> tuple[Looked, bool]:
         return "unknown", False
     if ground.unknown and not done:
         return "unknown", False
-    lagging = step.after is not None and step.after.state == "none"
-    return "done" if done else "not_done", lagging or any(read.changes for read in ground.reads.values())
+    who = {name.lower() for name in (ask.person.user_id, ask.person.email) if name}
+    hidden = any(change.gone and change.names & who for read in ground.reads.values() for change in read.changes)
+    return "done" if done else "not_done", step.takes or hidden
 
 
 async def _reached(ground: Ground, whom: Whom, step: Step) -> bool:

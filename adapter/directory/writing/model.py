@@ -129,6 +129,11 @@ class Step(_Said, frozen=True, kw_only=True):
     """The places whose steps have to be done before: whoever is to be in a space is first put into its team."""
     cost: int = 1
 
+    @property
+    def takes(self) -> bool:
+        """Whether the person has nothing at the place once it is done."""
+        return self.after is not None and self.after.state == "none"
+
 
 class Obstacle(_Said, frozen=True, kw_only=True):
     """What a guard says: a refusal, or a warning that refuses nothing."""

@@ -164,11 +164,16 @@ class Sender:
         )
 
     async def look(self, step: Step, *, hoped_for: Looked | None = None) -> Looked:
-        """What the provider shows of a step, looked at again while it is not what is hoped for. Pause."""
+        """What the provider shows of a step, looked at again while it is not what is hoped for. Pause.
+
+        Somebody who is given what was taken from them a moment ago stands in the list either way: the last look waits
+        until it can be told whether that is still from before.
+        """
         looked: Looked = "unknown"
+        *_, last = self._look_pauses
         for pause in self._look_pauses:
             await asyncio.sleep(pause)
-            looked = await self._look(step)
+            looked = await self._look(step, patient=pause == last and not step.takes)
             if looked == hoped_for:
                 break
         return looked
