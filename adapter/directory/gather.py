@@ -43,11 +43,19 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     """A write touched the list, and it can't be relied on yet."""
 
     def instance(self) -> Instance:
+        return Instance(unit=self.unit.name, path=self.state.path, lineage=self.lineage, records=self._records())
+
+    @property
+    def hides(self) -> bool:
+        """Whether somebody stands in the list and is left out, for having been removed a moment ago."""
+        return [*self._records()] != [*(self.state.records or ())]
+
+    def _records(self) -> Sequence[Any]:
         records = self.state.records or ()
-        if self.changes:
-            parents = {f"_{name}": record for name, record in self.lineage.items()}
-            records = truthful(self.unit.without, self.changes, records, parents)
-        return Instance(unit=self.unit.name, path=self.state.path, lineage=self.lineage, records=records)
+        if not self.changes:
+            return records
+        parents = {f"_{name}": record for name, record in self.lineage.items()}
+        return truthful(self.unit.without, self.changes, records, parents)
 
     def missing(self) -> Missing | None:
         error = self.state.error

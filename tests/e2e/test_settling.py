@@ -134,13 +134,16 @@ def test_another_process_on_the_same_postgresql_brings_nobody_back_either(postgr
 
 
 def test_whoever_is_given_anew_is_not_called_failed_for_having_been_removed(lagging: Lagging) -> None:
-    """Until the lists can be relied on, who stands in them can't be told from who was removed: that is waited for."""
+    """Until the list can be relied on, who stands in it can't be told from who was removed: that is waited for."""
     door = Door(connected=lagging.connected)
-    app = door.place("acme-web")
-    door.done("POST", "/users/offboard", {"email": CARL})
+    app, carl = door.place("acme-web"), door.world.account(CARL)
+    assert carl is not None
+    lagging.roles(CARL)
+    lagging.write("DELETE", f"/apps/acme-web/collaborators/{CARL}")
     match = {"method": "POST", "path": f"*/apps/{app.id}/collaborators"}
     lagging.connected.sandbox.faults([{"kind": "reset", "carried_out": True, "match": match, "times": 1}])
 
-    door.done("POST", "/role_assignments", {"email": CARL, "role_id": "app:view", "workspace_id": app.id})
+    door.done("POST", "/role_assignments", {"user_id": carl.id, "role_id": "app:view", "workspace_id": app.id})
 
     assert door.held(CARL)["acme-web"] == {"view"}
+    assert "acme-web app:view" in lagging.roles(CARL)

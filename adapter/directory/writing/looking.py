@@ -50,9 +50,7 @@ async def _look(desk: Desk, ask: Ask, step: Step) -> tuple[Looked, bool]:
         return "unknown", False
     if ground.unknown and not done:
         return "unknown", False
-    who = {name.lower() for name in (ask.person.user_id, ask.person.email) if name}
-    hidden = any(change.gone and change.names & who for read in ground.reads.values() for change in read.changes)
-    return "done" if done else "not_done", step.takes or hidden
+    return "done" if done else "not_done", step.takes or any(read.hides for read in ground.reads.values())
 
 
 async def _reached(ground: Ground, whom: Whom, step: Step) -> bool:

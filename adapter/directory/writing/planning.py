@@ -82,7 +82,8 @@ class Planner:
         """What became of a call whose answer was lost, or reads as if it had been needless: read from the provider.
 
         `patient`: lists that may go on showing what is gone are read again until that is over, some seconds. It is for
-        a refusal that says so; whether a lost removal was done is told sooner by sending it again. RemoteRateLimited.
+        a refusal that says so, and for what was given; whether a lost removal was done is told sooner by sending it
+        again. RemoteRateLimited.
         """
         await desk.units.open()
         return await look_up(desk, ask, step, self._sleep if patient else None)

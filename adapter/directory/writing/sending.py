@@ -166,17 +166,17 @@ class Sender:
     async def look(self, step: Step, *, hoped_for: Looked | None = None) -> Looked:
         """What the provider shows of a step, looked at again while it is not what is hoped for. Pause.
 
-        Somebody who is given what was taken from them a moment ago stands in the list either way: the last look waits
-        until it can be told whether that is still from before.
+        Whoever is given what was taken from them a moment ago stands in a list that hides them for that: the last look
+        waits until the list can be taken at its word.
         """
-        looked: Looked = "unknown"
-        *_, last = self._look_pauses
-        for pause in self._look_pauses:
+        *early, last = self._look_pauses
+        for pause in early:
             await asyncio.sleep(pause)
-            looked = await self._look(step, patient=pause == last and not step.takes)
+            looked = await self._look(step)
             if looked == hoped_for:
-                break
-        return looked
+                return looked
+        await asyncio.sleep(last)
+        return await self._look(step, patient=not step.takes)
 
     async def _look(self, step: Step, *, patient: bool = False) -> Looked:
         try:
