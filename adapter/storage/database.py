@@ -10,11 +10,18 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 import msgspec
@@ -52,6 +59,8 @@ _UNAVAILABLE: tuple[type[BaseException], ...] = (
 )
 _FOREIGN: tuple[type[BaseException], ...] = (*_UNAVAILABLE, sa.exc.DBAPIError)
 
+T = TypeVar("T")
+
 _log = structlog.get_logger("adapter.storage")
 
 
@@ -65,6 +74,8 @@ class Database:
         self._address = address.parse(database_url)
         self._engine: AsyncEngine | None = None
         self._gate = Gate(_POOLED + _IN_A_RUSH)
+        self._going: set[asyncio.Task[Any]] = set()
+        """Connections that are being opened or given back."""
         self._turn = self._turns()
 
     def _turns(self) -> AbstractAsyncContextManager[object]:
@@ -97,6 +108,8 @@ class Database:
 
     async def close(self) -> None:
         engine, self._engine = self._engine, None
+        while self._going:
+            await asyncio.wait(self._going)
         if engine is not None:
             await engine.dispose()
 
@@ -146,13 +159,37 @@ class Database:
         await self._gate.enter(until - time.monotonic())
         stack.callback(self._gate.leave)
         try:
-            return await stack.enter_async_context(self.engine.connect())
+            connection = await self._opened()
         except _FOREIGN as error:
             if not _is_full(error) or time.monotonic() > until:
                 raise
+        else:
+            stack.push_async_callback(self._closed, connection)
+            return connection
         if self._gate.narrow():
             _log.warning("database_full", waits_seconds=_BUSY_SECONDS)
         return None
+
+    async def _opened(self) -> AsyncConnection:
+        """A connection of the pool. Where whoever asked has gone before it was open, it is given back: one broken off
+        before it is the pool's is nobody's, and stays open until the collector comes across it.
+        """
+        opening = self._to_the_end(self.engine.connect().start())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._to_the_end(_given_back(opening))
+            raise
+
+    async def _closed(self, connection: AsyncConnection) -> None:
+        await asyncio.shield(self._to_the_end(connection.close()))
+
+    def _to_the_end(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Something that closing the database waits for; shielded, it does not end with whoever waits for it."""
+        going = asyncio.create_task(work)
+        self._going.add(going)
+        going.add_done_callback(self._going.discard)
+        return going
 
     async def raw_connection(self) -> Any:
         """A connection of the PostgreSQL driver outside the pool, for what a session holds; the caller closes it."""
@@ -228,6 +265,11 @@ def translated() -> Iterator[None]:
         if not _is_unavailable(error):
             raise
         raise StorageUnavailable from error
+
+
+async def _given_back(opening: asyncio.Task[AsyncConnection]) -> None:
+    with suppress(*_FOREIGN):  # whoever would be told has gone
+        await (await opening).close()
 
 
 def _is_full(error: BaseException) -> bool:
