@@ -24,6 +24,7 @@ from adapter.mapping.engine import Record
 from adapter.mapping.expressions import ShapeError
 from adapter.mapping.merge import moment
 from adapter.mapping.model import Model, Resource, Unit
+from adapter.mapping.shaping import Instance, shape
 
 MAX_REQUESTS = 64
 """Upstream requests after which a page that holds anything ends, though it could hold more."""
@@ -129,9 +130,9 @@ class Activities:
     def _shaped(self, resource: Resource, lists: Sequence[tuple[Place, DayList]]) -> "Made":
         unit = self.unit(resource)
         shaped = [
-            engine.shape(
+            shape(
                 resource,
-                engine.Instance(unit=unit.name, path=place.path, lineage=place.lineage, records=kept.records),
+                Instance(unit=unit.name, path=place.path, lineage=place.lineage, records=kept.records),
             )
             for place, kept in lists
         ]

@@ -12,8 +12,9 @@ from adapter.directory.state import VERSIONS
 from adapter.directory.views import Collection, View
 from adapter.errors import AdapterError, BudgetReserved
 from adapter.mapping import engine
-from adapter.mapping.engine import Fault, Record
+from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
+from adapter.mapping.shaping import Fault, Shaped, shape
 
 _TOLD_APART = 20
 """Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
@@ -86,12 +87,12 @@ async def _in_turns(steps: engine.Steps[engine.Assembled]) -> engine.Assembled:
         await asyncio.sleep(0)
 
 
-def shaped_once(resource: Resource, read: Read) -> engine.Shaped:
+def shaped_once(resource: Resource, read: Read) -> Shaped:
     """The read's fragments: shaped once for each version of the unit, of what it hangs on, and of the resource."""
     key = (resource.name, read.unit.name, resource.overridden)
     kept = read.state.shaped.get(key)
     if kept is None or kept[0] is not resource or kept[1:3] != (read.lineage, read.changes):
-        made = engine.shape(resource, read.instance())
+        made = shape(resource, read.instance())
         kept = read.state.shaped[key] = (resource, read.lineage, read.changes, made)
     return kept[3]
 

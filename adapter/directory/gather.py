@@ -14,10 +14,10 @@ from adapter.directory.proof import prove
 from adapter.directory.state import State
 from adapter.directory.units import AccountUnits
 from adapter.errors import AdapterError, BudgetReserved, RemoteForbidden, RemoteNotFound, RemoteRateLimited
-from adapter.mapping.engine import Instance
 from adapter.mapping.model import Model, Unit
 from adapter.mapping.removals import Change, truthful
 from adapter.mapping.schema import Place
+from adapter.mapping.shaping import Instance
 
 Lineage = Mapping[str, Any]
 

@@ -36,6 +36,7 @@ from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
 from adapter.mapping.override import Overrides
 from adapter.mapping.removals import written
+from adapter.mapping.shaping import Instance, shape
 
 MAX_ACCOUNTS = 512
 """Accounts whose units are kept in memory; the one not asked for longest goes first."""
@@ -362,8 +363,8 @@ class Directory:
         if unit is None:
             raise BadRequest(f"`remote_query` can't reach {resource.name}: more than one upstream list serves it.")
         answer = await fetch(unit, unit.path({}), client, query.remote_query)
-        instance = engine.Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)
-        merged, faults = engine.assemble(self.model, resource, [engine.shape(resource, instance)])
+        instance = Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)
+        merged, faults = engine.assemble(self.model, resource, [shape(resource, instance)])
         now = self._clock()
         return View(
             collection=Collection(resource, merged),

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapter.errors import AdapterError
-from adapter.mapping.engine import Shaped
 from adapter.mapping.model import Resource
 from adapter.mapping.removals import Change
+from adapter.mapping.shaping import Shaped
 
 VERSIONS = itertools.count(1)
 """Counts on over all accounts, so that no generation comes again when an account is forgotten and read anew."""

@@ -19,10 +19,11 @@ import msgspec
 from adapter.declarations import decode, read_yaml
 from adapter.errors import DeclarationError
 from adapter.mapping import engine
-from adapter.mapping.engine import Instance, Record
+from adapter.mapping.engine import Record
 from adapter.mapping.graphs import GraphBuilder
 from adapter.mapping.model import GRAPH, WRITES, Model, Resource
 from adapter.mapping.schema import Name
+from adapter.mapping.shaping import Instance, shape
 
 SUFFIX = ".cases.yaml"
 WRITE_CASES = f"{WRITES}{SUFFIX}"
@@ -103,7 +104,7 @@ def _instances(case: Case, known: set[str], file: str) -> list[Instance]:
 def _assembled(
     model: Model, resource: Resource, base: Resource, instances: list[Instance], case: Case
 ) -> tuple[list[Record], list[str]]:
-    shaped = [engine.shape(base, instance) for instance in instances]
+    shaped = [shape(base, instance) for instance in instances]
     records, faults = engine.assemble(model, resource, shaped)
     if case.inherited and resource.inherited:
         above = [instance for instance in instances if instance.unit == resource.inherited.unit]

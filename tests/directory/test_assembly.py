@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from adapter.directory import assembly
 from adapter.directory.assembly import compact, shaped_once
 from adapter.directory.gather import Read
 from adapter.directory.lists import Missing
 from adapter.directory.state import State
 from adapter.errors import BudgetReserved
-from adapter.mapping import engine
+from adapter.mapping.shaping import Shaped, shape
 from tests.directory.fakes import SHIPPED, Provider, app, collaborator, member, nothing, of_team, team, two_teams
 from tests.directory.test_service import EVERYBODY, INVITED, House, keys
 
@@ -170,12 +171,11 @@ async def test_a_long_list_is_shaped_beside_the_loop(
 ) -> None:
     threads = []
 
-    def shape(*asked: Any) -> engine.Shaped:
+    def noted(*asked: Any) -> Shaped:
         threads.append(threading.current_thread())
-        return shaping(*asked)
+        return shape(*asked)
 
-    shaping = engine.shape
-    monkeypatch.setattr(engine, "shape", shape)
+    monkeypatch.setattr(assembly, "shape", noted)
     house = House({**two_teams(), "/teams/t1/members": [member(f"u{n}") for n in range(people)]})
     await house.ask("limit=1")
 

@@ -5,43 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.declarations import bundled_dir
 from adapter.mapping import engine
-from adapter.mapping.engine import Instance, Record
-from adapter.mapping.loading import load_model
-
-MODEL = load_model([bundled_dir() / "heroku"])
-USERS = MODEL.resources["users"]
-ASSIGNMENTS = MODEL.resources["role_assignments"]
-
-PEOPLE = [(f"u{n}", f"p{n}@example.com") for n in range(5)]
-TEAMS = [{"id": f"t{n}", "name": f"team-{n}"} for n in range(3)]
-
-
-def instance(unit: str, path: str, records: Sequence[Any], **lineage: Any) -> Instance:
-    return Instance(unit=unit, path=path, lineage=lineage, records=records)
-
-
-def assembled(instances: Sequence[Instance], name: str = "users") -> tuple[list[Record], list[str]]:
-    """As the directory does it: in the order of the units as declared, then of paths."""
-    resource = MODEL.resources[name]
-    base = MODEL.resources[resource.derived.resource] if resource.derived else resource
-    order = MODEL.units_of(resource)
-    settled = sorted(instances, key=lambda i: (order.index(i.unit), i.path))
-    records, faults = engine.assemble(MODEL, resource, [engine.shape(base, i) for i in settled])
-    return records, [fault.reason for fault in faults]
-
-
-def encoded(instances: Sequence[Instance], name: str = "users") -> bytes:
-    return b"\n".join(record.encoded for record in assembled(instances, name)[0])
-
-
-def member(who: tuple[str, str], role: str | None, name: str | None = None) -> dict[str, Any]:
-    return {"id": f"m-{who[0]}", "email": who[1], "role": role, "user": {"id": who[0], "email": who[1], "name": name}}
-
+from adapter.mapping.engine import Record
+from adapter.mapping.shaping import Instance, shape
+from tests.mapping.shipped import ASSIGNMENTS, MODEL, PEOPLE, TEAMS, USERS, assembled, encoded, instance, member
 
 people = st.sampled_from(PEOPLE)
 members = st.builds(member, people, st.sampled_from(["admin", "member", None]), st.sampled_from([None, "Al", "Bo"]))
@@ -124,49 +94,7 @@ def test_reading_a_unit_twice_adds_nobody_and_no_role(instances: list[Instance])
     assert [(r.key, r.data) for r in twice] == [(r.key, r.data) for r in once]
 
 
-@settings(max_examples=50)
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda v: st.lists(v, max_size=3) | st.dictionaries(st.sampled_from(["id", "user", "users", "email", "name",
-        "type", "role", "permissions", "team"]), v, max_size=5), max_leaves=12,
-    ),
-    st.sampled_from(MODEL.units_of(USERS)),
-)  # fmt: skip
-def test_whatever_the_provider_sends_is_shaped_or_told_as_a_fault(record: Any, unit: str) -> None:
-    good = member(PEOPLE[0], "member")
-    records, _ = assembled([
-        instance(unit, "/odd", [record], team=TEAMS[0], app={"id": "a1"}, space={"id": "s1"}, enterprise={"id": "e1"}),
-        instance("team_members", "/teams/t1/members", [good], team=TEAMS[1]),
-    ])  # fmt: skip
-
-    assert "u0" in {record.key for record in records}
-    assert all(msgspec.json.decode(record.encoded)["id"] == record.key for record in records)
-
-
 # --- faults
-
-
-def test_a_person_that_can_not_be_read_takes_nobody_of_the_same_app_along() -> None:
-    entity = {
-        "id": "a1", "name": "shop", "type": "app",
-        "users": [{"id": "u1", "email": None, "permissions": []}, "nonsense", {"id": "u2", "email": "b@example.com"}],
-    }  # fmt: skip
-
-    records, faults = assembled([instance("team_permissions", "/teams/t1/permissions", [entity], team=TEAMS[1])])
-
-    assert [record.key for record in records] == ["u2"]
-    assert len(faults) == 2
-
-
-@pytest.mark.parametrize("users", [7, "abc", {"id": "u1"}, True])
-def test_a_list_of_people_that_is_none_is_a_fault(users: Any) -> None:
-    entity = {"id": "a1", "type": "app", "users": users}
-
-    records, faults = assembled([instance("team_permissions", "/p", [entity], team=TEAMS[1])])
-
-    assert records == []
-    assert faults == [f"`users` is {type(users).__name__}, not a list"]
 
 
 def test_a_record_without_a_key_is_told() -> None:
@@ -192,12 +120,6 @@ def test_an_assignment_whose_place_is_unknown_is_told() -> None:
 
     assert records == []
     assert len(faults) == 1
-
-
-def test_a_key_that_is_a_number_becomes_text() -> None:
-    records, _ = assembled([instance("teams", "/teams", [{"id": 7, "name": "acme"}])], "groups")
-
-    assert (records[0].key, records[0].data["id"]) == ("7", "7")
 
 
 # --- people known by an address alone
@@ -290,15 +212,6 @@ def test_every_field_of_a_resource_stands_in_every_record() -> None:
 
 
 # --- what is kept
-
-
-def test_members_of_a_team_share_what_is_said_of_the_team() -> None:
-    found = [member(person, "member") for person in PEOPLE]
-    shaped = engine.shape(USERS, instance("team_members", "/m", found, team=TEAMS[0]))
-    roles = [fragment.data["roles"] for fragment in shaped.fragments]
-
-    assert all(role is roles[0] for role in roles)
-    assert len({id(fragment.names) for fragment in shaped.fragments}) == 1
 
 
 def test_json_is_kept_beside_records_as_far_as_there_is_room_and_is_the_same_beyond(
@@ -403,8 +316,8 @@ def test_a_large_account_is_put_together_in_steps_throughout() -> None:
     everybody = [member((f"u{n:05}", f"p{n}@example.com"), "member") for n in range(2_000)]
     stranger = {"id": "i1", "role": "member", "user": {"email": "new@example.com", "name": None}}
     shaped = [
-        engine.shape(USERS, instance("team_members", "/teams/t0/members", everybody, team=TEAMS[0])),
-        engine.shape(USERS, instance("team_invitations", "/teams/t0/invitations", [stranger], team=TEAMS[0])),
+        shape(USERS, instance("team_members", "/teams/t0/members", everybody, team=TEAMS[0])),
+        shape(USERS, instance("team_invitations", "/teams/t0/invitations", [stranger], team=TEAMS[0])),
     ]
 
     steps = sum(1 for _ in engine.assembling(MODEL, USERS, shaped))

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from adapter.errors import InvalidBody, Unprocessable
 from adapter.mapping import engine
-from adapter.mapping.engine import Instance, Record
+from adapter.mapping.engine import Record
 from adapter.mapping.expressions import ShapeError
 from adapter.mapping.metered import Metered, Tank
 from adapter.mapping.override import MAX_BYTES, MAX_FIELDS, Overrides, checked_override
 from adapter.mapping.schema import FieldDecl
+from adapter.mapping.shaping import Fault, Instance, shape
 from tests.directory.fakes import SHIPPED, entity, member
 
 USERS = SHIPPED.resources["users"]
@@ -93,8 +94,8 @@ def test_one_that_fitted_another_versions_mapping_is_told_not_passed_over() -> N
 # --- what it does
 
 
-def records(resource: Any, *instances: Instance) -> tuple[list[Record], list[engine.Fault]]:
-    return engine.assemble(SHIPPED, resource, [engine.shape(resource, instance) for instance in instances])
+def records(resource: Any, *instances: Instance) -> tuple[list[Record], list[Fault]]:
+    return engine.assemble(SHIPPED, resource, [shape(resource, instance) for instance in instances])
 
 
 def members(*records_: Any) -> Instance:
@@ -155,7 +156,7 @@ def test_derived_records_take_it_and_what_they_are_made_of_does_not() -> None:
     }
     resource = Overrides(SHIPPED).of(SHIPPED.resources["role_assignments"], given_)
 
-    found, _ = engine.assemble(SHIPPED, resource, [engine.shape(USERS, members(member("ada")))])
+    found, _ = engine.assemble(SHIPPED, resource, [shape(USERS, members(member("ada")))])
 
     assert [(record.key, record.data["role_id"]) for record in found] == [("team:t1:ada:member", "x/member")]
 

@@ -15,8 +15,9 @@ from adapter.directory.writing.grouping import found_group
 from adapter.directory.writing.model import Operation, PersonRef, PlaceRef
 from adapter.directory.writing.people import Whom, look_for
 from adapter.mapping import engine
-from adapter.mapping.engine import Instance, Record
+from adapter.mapping.engine import Record
 from adapter.mapping.model import Resource
+from adapter.mapping.shaping import Instance, Shaped, shape
 
 _GONE = frozenset({"users.delete", "users.offboard", "groups.delete", "groups.remove-user", "role_assignments.delete"})
 """What takes away answers with the id alone."""
@@ -57,13 +58,13 @@ def _shown(record: Record) -> dict[str, Any]:
 # --- people
 
 
-async def _shaped(desk: Desk, whom: Whom, operation: Operation) -> list[engine.Shaped]:
+async def _shaped(desk: Desk, whom: Whom, operation: Operation) -> list[Shaped]:
     """What is known of the person, with the lists of every place that the write was about read anew."""
     reads = {read.state.path: read for read in await _mentioning(desk, whom)}
     reads.update({read.state.path: read for read in await _written(desk, whom, operation)})
     users = desk.people
     readable = [read for read in reads.values() if read.state.error is None]
-    return [engine.shape(users, _about(read, whom)) for read in readable] if users else []
+    return [shape(users, _about(read, whom)) for read in readable] if users else []
 
 
 async def _mentioning(desk: Desk, whom: Whom) -> list[Read]:
@@ -116,7 +117,7 @@ def _addresses(record: Record) -> Iterable[str]:
     return (str(each.get("email", "")).lower() for each in record.data.get("emails") or ())
 
 
-def _assignment(desk: Desk, shaped: list[engine.Shaped], user: Record, operation: Operation) -> dict[str, Any] | None:
+def _assignment(desk: Desk, shaped: list[Shaped], user: Record, operation: Operation) -> dict[str, Any] | None:
     resource = desk.model.resources["role_assignments"]
     ids = {place.id for place in _places(operation)}
     roles = {f"{change.place.kind}:{role}" for change in operation.ask.changes for role in change.roles}
@@ -144,5 +145,5 @@ async def _group(desk: Desk, operation: Operation) -> dict[str, Any]:
     groups_resource = desk.model.resources["groups"]
     unit = next(iter(desk.model.units_of(groups_resource)))
     instance = Instance(unit=unit, path="", lineage={}, records=[record] if record else [])
-    found, _ = engine.assemble(desk.model, groups_resource, [engine.shape(groups_resource, instance)])
+    found, _ = engine.assemble(desk.model, groups_resource, [shape(groups_resource, instance)])
     return _shown(found[0]) if found else {"id": ask.group.id}
