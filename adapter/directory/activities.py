@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from cachetools import LRUCache
 
+from adapter.directory.assembly import unreadable
 from adapter.directory.days import DayList, Days, Purse
 from adapter.directory.gather import Read, below, missing_of
 from adapter.directory.lists import Client, Missing, lasting
@@ -137,8 +138,7 @@ class Activities:
             for place, kept in lists
         ]
         records, faults = engine.assemble(self._model, resource, shaped)
-        gaps = tuple(Missing(unit=f.unit, reason="record_unreadable", message=f.reason) for f in faults)
-        return Made(collection=Collection(resource, records), missing=gaps)
+        return Made(collection=Collection(resource, records), missing=tuple(map(unreadable, faults)))
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):

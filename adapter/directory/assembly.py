@@ -1,20 +1,20 @@
 """From what a gather read to a view: trusted units shaped, merged, and what is missing told."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from adapter.directory.gather import Gather, Read
-from adapter.directory.lists import Missing
+from adapter.directory.lists import Client, Missing, fetch
 from adapter.directory.query import Query
 from adapter.directory.state import VERSIONS
 from adapter.directory.views import Collection, View
-from adapter.errors import AdapterError, BudgetReserved
+from adapter.errors import AdapterError, BadRequest, BudgetReserved
 from adapter.mapping import engine
 from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
-from adapter.mapping.shaping import Fault, Shaped, shape
+from adapter.mapping.shaping import Fault, Instance, Shaped, shape
 
 _TOLD_APART = 20
 """Gaps of one unit for one reason that are named one by one; more are counted, or they would outweigh the page."""
@@ -52,6 +52,29 @@ async def assemble(
         paths=tuple((read.state.path, _status(read.state.error), read.state.fetched_at) for read in reads),
         held=gather.held,
         settles=any(read.settles for read in reads),
+    )
+
+
+async def passed_through(
+    model: Model, client: Client, resource: Resource, query: Query, *, now: Callable[[], float]
+) -> View:
+    """A list asked of the provider in the caller's words: never stored, and only where one unit serves it.
+
+    BadRequest where more do; what the upstream client raises.
+    """
+    unit = model.sole_unit(resource)
+    if unit is None:
+        raise BadRequest(f"`remote_query` can't reach {resource.name}: more than one upstream list serves it.")
+    answer = await fetch(unit, unit.path({}), client, query.remote_query)
+    instance = Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)
+    merged, faults = engine.assemble(model, resource, [shape(resource, instance)])
+    read_at = now()
+    return View(
+        collection=Collection(resource, merged),
+        oldest=read_at,
+        changed=read_at,
+        missing=tuple(map(unreadable, faults)),
+        paths=((instance.path, 200, read_at),),
     )
 
 

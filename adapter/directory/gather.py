@@ -11,10 +11,11 @@ import msgspec
 
 from adapter.directory.lists import Client, Missing
 from adapter.directory.proof import prove
+from adapter.directory.query import Query
 from adapter.directory.state import State
 from adapter.directory.units import AccountUnits
 from adapter.errors import AdapterError, BudgetReserved, RemoteForbidden, RemoteNotFound, RemoteRateLimited
-from adapter.mapping.model import Model, Unit
+from adapter.mapping.model import Model, Resource, Unit
 from adapter.mapping.removals import Change, truthful
 from adapter.mapping.schema import Place
 from adapter.mapping.shaping import Instance
@@ -27,6 +28,16 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     place: Place
     ids: frozenset[str]
+
+
+def scope_of(resource: Resource, query: Query) -> Scope | None:
+    """The places that a list is confined to, where a filter says so; conditions on other places widen it again."""
+    if not query.conditions:
+        return None
+    placed = [(place, c) for c in query.conditions if (place := resource.filters[c.filter].place)]
+    if not placed or any(place != placed[0][0] or c.operator not in {"eq", "in"} for place, c in placed):
+        return None
+    return Scope(place=placed[0][0], ids=frozenset(str(value) for _, c in placed for value in c.values))
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,13 @@ import msgspec
 from cachetools import LRUCache
 
 from adapter.directory.activities import Activities
-from adapter.directory.assembly import assemble, unreadable
+from adapter.directory.assembly import assemble, passed_through
 from adapter.directory.cursors import Cursors
-from adapter.directory.gather import Gather, Scope
+from adapter.directory.gather import Gather, Scope, scope_of
+from adapter.directory.gathering import Gatherings, ViewKey
 from adapter.directory.keeping import Forgetful, KeeperMaker
 from adapter.directory.layout import Declared
-from adapter.directory.lists import Client, Missing, fetch
+from adapter.directory.lists import Client, Missing
 from adapter.directory.pages import Pages
 from adapter.directory.purse import Purse
 from adapter.directory.query import Query
@@ -22,10 +23,9 @@ from adapter.directory.settling import AGE, Settling, settling_after
 from adapter.directory.status import Status, status_of
 from adapter.directory.touch import touched_by
 from adapter.directory.units import SKEW, AccountUnits
-from adapter.directory.views import Collection, View
+from adapter.directory.views import View
 from adapter.errors import (
     AdapterError,
-    BadRequest,
     BudgetReserved,
     DirectoryGathering,
     InvalidParameter,
@@ -36,13 +36,10 @@ from adapter.mapping.engine import Record
 from adapter.mapping.model import Model, Resource
 from adapter.mapping.override import Overrides
 from adapter.mapping.removals import written
-from adapter.mapping.shaping import Instance, shape
 
 MAX_ACCOUNTS = 512
 """Accounts whose units are kept in memory; the one not asked for longest goes first."""
 
-_AT_ONCE = 25
-"""Requests that a gather short of budget waits for before it goes on."""
 _SOON = 2.0
 _ASSEMBLIES = 3
 """Times that a view is put together for one question at most: while people go on being taken out, there would be no
@@ -52,8 +49,6 @@ Said = Callable[[], Awaitable[bytes]]
 """Reads what the provider said to a write."""
 
 OverrideOf = Callable[[str], Awaitable[Mapping[str, Any] | None]]
-
-ViewKey = tuple[str, Scope | None, bool]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,14 +103,10 @@ class Directory:
         self._purses: LRUCache[str, Purse] = LRUCache(MAX_ACCOUNTS)
         self._accounts: LRUCache[str, AccountUnits] = LRUCache(MAX_ACCOUNTS)
         self._views: LRUCache[tuple[str, ViewKey], tuple[int, float, View]] = LRUCache(MAX_ACCOUNTS * 4)
-        self._gathers: dict[tuple[str, ViewKey], tuple[Gather, asyncio.Task[None]]] = {}
-        self._following: dict[tuple[str, ViewKey], asyncio.Task[None]] = {}
-        """What goes on with a gather as the budget flows back."""
+        self._gatherings = Gatherings(model, self._units, self._purse)
         self.pages = Pages()
         """Answers as they were sent, for whoever asks the same again."""
         self.activities = Activities(model, max_age=max_age, wait=wait, clock=clock)
-        self._tasks: set[asyncio.Task[None]] = set()
-        """Every gather under way, those too that nobody joins any more."""
 
     # --- questions
 
@@ -133,9 +124,9 @@ class Directory:
         if resource.time and not query.remote_query:
             return await self._trail(account_id, client, resource, query, bound_to, after)
         if query.remote_query:
-            view = await self._passed_through(client, resource, query)
+            view = await passed_through(self.model, client, resource, query, now=self._clock)
         else:
-            view = await self._view(account_id, client, resource, query, _scope(resource, query))
+            view = await self._view(account_id, client, resource, query, scope_of(resource, query))
         records, place = view.collection.page(query, after)
         return self._answer(view, records, self._cursors.seal(bound_to, place) if place is not None else None)
 
@@ -144,7 +135,7 @@ class Directory:
         if resource.time or query.remote_query:
             return None
         resource = await self._own(account_id, resource)
-        key: ViewKey = (resource.name, _scope(resource, query), query.include_inherited)
+        key: ViewKey = (resource.name, scope_of(resource, query), query.include_inherited)
         units = await self.opened(account_id, client)
         return self._at_hand(account_id, key, units, resource, self._max_age_for(units, client, query))
 
@@ -177,7 +168,9 @@ class Directory:
         await units.make_stale(lambda _: True)
         for name in ("users", "role_assignments"):
             if name in self.model.resources:
-                self._join(account_id, client, self.model.resources[name], (name, None, False), self._max_age)
+                self._gatherings.join(
+                    account_id, client, self.model.resources[name], (name, None, False), self._max_age
+                )
 
     async def touched(
         self, account_id: str, client: Client, path: str, *, method: str = "", answer: Said | None = None
@@ -212,7 +205,7 @@ class Directory:
 
     def gathering(self, account_id: str) -> Gather | None:
         """The gather that an account's callers wait for at the moment, for showing its progress."""
-        return next((gather for (account, _), (gather, _) in self._gathers.items() if account == account_id), None)
+        return self._gatherings.of(account_id)
 
     def forget(self, account_id: str) -> None:
         """Drop everything that is known of an account."""
@@ -223,10 +216,7 @@ class Directory:
             self._views.pop(key, None)
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *self._following.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._gatherings.close()
         await self.activities.days.close()
         for units in list(self._accounts.values()):
             await units.close()
@@ -265,7 +255,7 @@ class Directory:
         standing = self._at_hand(account_id, key, units, resource, max_age)
         if standing is not None:
             return standing
-        gather, task = self._join(account_id, client, resource, key, max_age)
+        gather, task = self._gatherings.join(account_id, client, resource, key, max_age)
         done, _ = await asyncio.wait({task}, timeout=self._wait)
         if not done and not query.allow_partial:
             raise DirectoryGathering(headers={"Retry-After": str(self._retry_after(gather))})
@@ -308,71 +298,6 @@ class Directory:
         base = self.model.resources[resource.derived.resource] if resource.derived else resource
         whole = self._views.get((account_id, (base.name, None, False)))
         return whole[2].collection.addresses() if whole else {}
-
-    def _join(
-        self, account_id: str, client: Client, resource: Resource, key: ViewKey, max_age: float
-    ) -> tuple[Gather, asyncio.Task[None]]:
-        """The gather under way for this view, or a new one: callers that come together share it."""
-        running = self._gathers.get((account_id, key))
-        units = self._units(account_id, client)
-        if running and running[0].begun_generation == units.generation and running[0].max_age <= max_age:
-            return running
-        names = self.model.units_of(resource, inherited=key[2])
-        gather = Gather(self.model, units, client, names, scope=key[1], max_age=max_age)
-        task = asyncio.create_task(self._run(account_id, client, resource, key, gather))
-        self._tasks.add(task)
-        self._gathers[account_id, key] = (gather, task)
-        task.add_done_callback(lambda done: self._left(account_id, key, done))
-        return gather, task
-
-    async def _run(self, account_id: str, client: Client, resource: Resource, key: ViewKey, gather: Gather) -> None:
-        await self._units(account_id, client).open()
-        await gather.run()
-        if gather.scope is None:
-            self._units(account_id, client).cost_of_gather(gather.cost)
-        if gather.held and (account_id, key) not in self._following:
-            follow_up = asyncio.create_task(self._follow_up(account_id, client, resource, key, gather.held))
-            self._following[account_id, key] = follow_up
-            follow_up.add_done_callback(lambda done: self._followed(account_id, key, done))
-
-    async def _follow_up(self, account_id: str, client: Client, resource: Resource, key: ViewKey, held: int) -> None:
-        """Go on with what the budget did not allow, as it flows back, until nothing is missing for want of it."""
-        while held:
-            await asyncio.sleep(self._purse(client).wait(min(held, _AT_ONCE)))
-            gather, task = self._join(account_id, client, resource, key, float("inf"))
-            await asyncio.wait({task})
-            if task.cancelled() or task.exception():
-                return
-            held = gather.held
-
-    def _followed(self, account_id: str, key: ViewKey, task: asyncio.Task[None]) -> None:
-        self._following.pop((account_id, key), None)
-        if not task.cancelled():
-            task.exception()  # the next question begins it anew
-
-    def _left(self, account_id: str, key: ViewKey, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._gathers.get((account_id, key), (None, None))[1] is task:
-            del self._gathers[account_id, key]
-        if not task.cancelled():
-            task.exception()  # whoever waits for the task raises it; nobody may
-
-    async def _passed_through(self, client: Client, resource: Resource, query: Query) -> View:
-        """A list asked of the provider in the caller's words: never stored, and only where one unit serves it."""
-        unit = self.model.sole_unit(resource)
-        if unit is None:
-            raise BadRequest(f"`remote_query` can't reach {resource.name}: more than one upstream list serves it.")
-        answer = await fetch(unit, unit.path({}), client, query.remote_query)
-        instance = Instance(unit=unit.name, path=unit.path({}), lineage={}, records=answer.records)
-        merged, faults = engine.assemble(self.model, resource, [shape(resource, instance)])
-        now = self._clock()
-        return View(
-            collection=Collection(resource, merged),
-            oldest=now,
-            changed=now,
-            missing=tuple(map(unreadable, faults)),
-            paths=((instance.path, 200, now),),
-        )
 
     # --- small things
 
@@ -454,16 +379,6 @@ class Directory:
             paths=view.paths,
             version=view.version,
         )
-
-
-def _scope(resource: Resource, query: Query) -> Scope | None:
-    """The places that a list is confined to, where a filter says so; conditions on other places widen it again."""
-    if not query.conditions:
-        return None
-    placed = [(place, c) for c in query.conditions if (place := resource.filters[c.filter].place)]
-    if not placed or any(place != placed[0][0] or c.operator not in {"eq", "in"} for place, c in placed):
-        return None
-    return Scope(place=placed[0][0], ids=frozenset(str(value) for _, c in placed for value in c.values))
 
 
 def _absent(resource: Resource, key: str, missing: Sequence[Missing]) -> AdapterError:

@@ -14,7 +14,7 @@ from adapter.directory.state import State
 from adapter.errors import BudgetReserved
 from adapter.mapping.shaping import Shaped, shape
 from tests.directory.fakes import SHIPPED, Provider, app, collaborator, member, nothing, of_team, team, two_teams
-from tests.directory.test_service import EVERYBODY, INVITED, House, keys
+from tests.directory.house import EVERYBODY, INVITED, House, keys
 
 USERS = SHIPPED.resources["users"]
 
@@ -96,7 +96,7 @@ async def test_what_the_budget_does_not_allow_is_missing_and_follows_by_itself()
 
     provider.budget.remaining = 4500
     house.clock.tick(3600)
-    await asyncio.wait_for(asyncio.gather(*house.directory._following.values()), 10)
+    await asyncio.wait_for(asyncio.gather(*house.directory._gatherings._following.values()), 10)
     provider.forget_calls()
     complete = await house.ask(max_age=7200)
     await house.directory.close()

@@ -7,15 +7,11 @@ import pytest
 
 from adapter.directory import service
 from adapter.directory.assembly import assemble
-from adapter.directory.cursors import Cursors
-from adapter.directory.query import parse_list, parse_one
-from adapter.directory.service import Answer, Directory
 from adapter.directory.views import View
 from adapter.errors import (
     AdapterError,
     BadRequest,
     BudgetReserved,
-    DirectoryGathering,
     InvalidCursor,
     InvalidParameter,
     NeedsReauth,
@@ -28,12 +24,7 @@ from adapter.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from adapter.mapping.engine import anonymous_id
-from adapter.web.query import parse_query
 from tests.directory.fakes import (
-    SHIPPED,
-    Clock,
-    Provider,
     app,
     entity,
     forbidden,
@@ -45,48 +36,7 @@ from tests.directory.fakes import (
     team,
     two_teams,
 )
-
-EVERYBODY = ["ada", "bob", "cyd", "dan", "me"]
-INVITED = anonymous_id(SHIPPED.resources["users"], "new@example.com")
-
-
-class House:
-    """A directory over a provider, asked as the unified door asks it."""
-
-    def __init__(self, answers: dict[str, Any], **more: Any) -> None:
-        self.clock = Clock()
-        self.provider = Provider(answers)
-        self.directory = Directory(SHIPPED, Cursors([b"k" * 32]), clock=self.clock, **{"wait": 5.0, **more})
-
-    async def ask(
-        self, query: str = "", name: str = "users", *, account: str = "acc", max_age: float | None = None
-    ) -> Answer:
-        resource = self.directory.resource(name)
-        asked = parse_list(resource, parse_query(query.encode()), max_age=max_age)
-        return await self.directory.list_records(account, self.provider, resource, asked)
-
-    async def get(self, key: str, name: str = "users", query: str = "") -> Answer:
-        resource = self.directory.resource(name)
-        asked = parse_one(resource, parse_query(query.encode()))
-        return await self.directory.get_record("acc", self.provider, resource, key, asked)
-
-    async def touched(self, path: str) -> int:
-        return await self.directory.touched("acc", self.provider, path)
-
-    async def calls(self, query: str = "", name: str = "users", **more: Any) -> list[str]:
-        """What a list asks the provider for."""
-        self.provider.forget_calls()
-        await self.ask(query, name, **more)
-        return sorted(self.provider.calls)
-
-
-def keys(answer: Answer) -> list[str]:
-    return [record.key for record in answer.records]
-
-
-def gaps(answer: Answer) -> list[tuple[str, str]]:
-    return [(gap.unit, gap.reason) for gap in answer.missing]
-
+from tests.directory.house import EVERYBODY, INVITED, House, gaps, keys
 
 # --- lists
 
@@ -228,96 +178,6 @@ async def test_a_list_of_one_team_is_no_measure_of_what_a_gather_costs() -> None
     house.clock.tick(11)
 
     assert len(await house.calls("group_id=t1")) > 0
-
-
-# --- callers together, and waiting
-
-
-async def test_callers_that_come_together_share_one_gather() -> None:
-    house = House(two_teams())
-    answers = await asyncio.gather(*(house.ask("limit=1") for _ in range(10)))
-
-    assert len(house.provider.calls) == 11
-    assert len({answer.next_cursor for answer in answers}) == 1
-
-
-async def test_whoever_has_waited_long_enough_is_told_to_come_again() -> None:
-    house = House(two_teams(), wait=0.01)
-    gate = house.provider.block("/teams/t1/members")
-
-    with pytest.raises(DirectoryGathering) as told:
-        await house.ask()
-    assert told.value.status == 503
-    assert 1 <= int(told.value.headers["Retry-After"]) <= 60
-    assert house.directory.gathering("acc") is not None
-
-    gate.set()
-    house.directory._wait = 5.0
-    assert keys(await house.ask()) == sorted([*EVERYBODY, INVITED])
-    assert house.provider.calls.count("/teams/t1/members") == 1
-    assert house.directory.gathering("acc") is None
-
-
-async def test_whoever_takes_part_of_an_answer_gets_what_is_there_and_is_told_what_is_not() -> None:
-    house = House(two_teams())
-    gate = house.provider.block("/teams/t1/members")
-    waiting = asyncio.create_task(house.ask())
-    await house.provider.begun["/teams/t1/members"].wait()
-    for _ in range(200):
-        await asyncio.sleep(0)
-    house.directory._wait = 0.01
-
-    part = await house.ask("allow_partial=true")
-
-    assert "ada" not in keys(part)
-    assert {"bob", "dan", "me"} <= set(keys(part))
-    assert ("team_members", "gathering") in gaps(part)
-    gate.set()
-    assert keys(await waiting) == sorted([*EVERYBODY, INVITED])
-    whole = await house.ask("allow_partial=true")
-    assert keys(whole) == sorted([*EVERYBODY, INVITED])
-    assert whole.missing == ()
-
-
-async def test_an_answer_before_anything_was_read_is_partial_too() -> None:
-    house = House(two_teams(), wait=0.01)
-    house.provider.block("/teams")
-    house.provider.block("/apps")
-    house.provider.block("/enterprise-accounts")
-
-    part = await house.ask("allow_partial=true")
-
-    assert keys(part) == []
-    assert {"team_members", "apps"} <= {unit for unit, _ in gaps(part)}
-    await house.directory.close()
-
-
-async def test_a_gather_begun_when_an_account_is_connected_is_the_one_that_a_list_waits_for() -> None:
-    house = House(two_teams())
-    gate = house.provider.block("/teams")
-    await house.directory.begin("acc", house.provider)
-    await house.provider.begun["/teams"].wait()
-    asking = asyncio.create_task(house.ask())
-    gate.set()
-
-    assert len((await asking).records) == 6
-    assert len(house.provider.calls) == 11
-
-
-async def test_closing_leaves_nothing_running() -> None:
-    house = House(two_teams())
-    house.provider.block("/teams/t1/members")
-    await house.directory.begin("acc", house.provider)
-    asking = asyncio.create_task(house.ask())
-    await house.provider.begun["/teams/t1/members"].wait()
-    await house.touched("/teams/t1/members/x")
-    other = asyncio.create_task(house.ask())
-    await asyncio.sleep(0)
-
-    await house.directory.close()
-    await asyncio.gather(asking, other, return_exceptions=True)
-
-    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # --- what could not be read

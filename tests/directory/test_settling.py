@@ -15,7 +15,7 @@ from adapter.storage.claims import OwnClaims
 from adapter.storage.database import Database
 from adapter.storage.units import UnitStore
 from tests.directory.fakes import SHIPPED, app, collaborator, entity, team, two_teams
-from tests.directory.test_service import House, keys
+from tests.directory.house import House, keys
 from tests.storage.samples import an_account
 
 BOB = {"id": "c-bob", "user": {"id": "bob", "email": "bob@example.com"}, "app": {"id": "a1", "name": "name-a1"}}

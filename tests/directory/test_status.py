@@ -6,7 +6,7 @@ import pytest
 
 from adapter.directory.status import Status, UnitStatus, shown_summary, shown_unit
 from tests.directory.fakes import NOON, entity, forbidden, nothing, of_team, team, two_teams
-from tests.directory.test_service import House
+from tests.directory.house import House
 from tests.directory.test_settling import CYD, wrote
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.directory.fakes import member, nothing, of_team, team
-from tests.directory.test_service import House
+from tests.directory.house import House
 
 PEOPLE = [f"p{number:02}" for number in range(12)]
 TEAMS = ["t1", "t2", "t3"]
