@@ -26,7 +26,8 @@ _SPACE = 0x75646131
 _LOCKS = 128
 """For each account. What shares a lock waits for one another a little longer, and is fetched all the same."""
 _MAX_PAYLOAD = 7900
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# The driver's internal error: what a query meets that is begun in the moment in which the server says goodbye.
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 _log = structlog.get_logger("adapter.storage")
 

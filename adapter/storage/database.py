@@ -54,6 +54,7 @@ _UNAVAILABLE: tuple[type[BaseException], ...] = (
     sa.exc.DisconnectionError,
     asyncpg.PostgresError,  # bare while connecting only
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     sqlite3.OperationalError,
     OSError,  # TimeoutError and ConnectionError among them
 )

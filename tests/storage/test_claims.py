@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -197,6 +198,20 @@ async def cut(database: Database) -> None:
     )
     async with database.read() as connection:
         await connection.execute(sa.text(query))
+
+
+async def test_a_server_that_says_goodbye_while_it_is_asked_costs_no_grant_either(
+    one: PostgresClaims, other: PostgresClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ending(*_: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    await one.acquire(KEYS)
+    with monkeypatch.context() as now:
+        now.setattr(asyncpg.Connection, "fetch", ending)
+        assert await one.acquire(["me /spaces"]) == {"me /spaces"}
+
+    await granted(other)
 
 
 async def test_a_connection_that_failed_keeps_no_lock(one: PostgresClaims, other: PostgresClaims) -> None:

@@ -306,6 +306,7 @@ FOREIGN = [
     sa.exc.TimeoutError(),
     sa.exc.DisconnectionError(),
     asyncpg.InterfaceError("gone"),
+    asyncpg.InternalClientError("cannot switch to state 12"),
     asyncpg.PostgresConnectionError("gone"),
     asyncpg.CannotConnectNowError("starting"),
     asyncpg.InvalidPasswordError("wrong"),
