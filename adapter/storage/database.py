@@ -10,7 +10,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -21,7 +21,7 @@ from contextlib import (
 )
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import asyncpg
 import msgspec
@@ -37,6 +37,9 @@ from adapter.storage.schema import SchemaState
 
 _BUSY_SECONDS = 10
 _STATEMENT_SECONDS = 30.0
+_CLOSING_SECONDS = 5.0
+_OPENING_SECONDS = 1.0
+"""How long whoever is cancelled waits for a connection that is being opened; a server may never answer."""
 _FULL_SECONDS = (0.02, 0.1)
 """Between two attempts to get a connection where the server lets no more in."""
 _POOLED = 5
@@ -60,8 +63,6 @@ _UNAVAILABLE: tuple[type[BaseException], ...] = (
 )
 _FOREIGN: tuple[type[BaseException], ...] = (*_UNAVAILABLE, sa.exc.DBAPIError)
 
-T = TypeVar("T")
-
 _log = structlog.get_logger("adapter.storage")
 
 
@@ -75,8 +76,6 @@ class Database:
         self._address = address.parse(database_url)
         self._engine: AsyncEngine | None = None
         self._gate = Gate(_POOLED + _IN_A_RUSH)
-        self._going: set[asyncio.Task[Any]] = set()
-        """Connections that are being opened or given back."""
         self._turn = self._turns()
 
     def _turns(self) -> AbstractAsyncContextManager[object]:
@@ -108,10 +107,10 @@ class Database:
         await self.ping()
 
     async def close(self) -> None:
+        """What is being read or written is finished first, unless that takes seconds; nothing more is begun."""
         engine, self._engine = self._engine, None
-        while self._going:
-            await asyncio.wait(self._going)
         if engine is not None:
+            await self._gate.emptied(_CLOSING_SECONDS)
             await engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -160,37 +159,29 @@ class Database:
         await self._gate.enter(until - time.monotonic())
         stack.callback(self._gate.leave)
         try:
-            connection = await self._opened()
+            return await self._opened(stack)
         except _FOREIGN as error:
             if not _is_full(error) or time.monotonic() > until:
                 raise
-        else:
-            stack.push_async_callback(self._closed, connection)
-            return connection
         if self._gate.narrow():
             _log.warning("database_full", waits_seconds=_BUSY_SECONDS)
         return None
 
-    async def _opened(self) -> AsyncConnection:
-        """A connection of the pool. Where whoever asked has gone before it was open, it is given back: one broken off
-        before it is the pool's is nobody's, and stays open until the collector comes across it.
+    async def _opened(self, stack: AsyncExitStack) -> AsyncConnection:
+        """A connection of the pool. Whoever is cancelled before it is open gives it back first: one broken off before
+        it is the pool's is nobody's, and stays open until the collector comes across it.
         """
-        opening = self._to_the_end(self.engine.connect().start())
+        opening = asyncio.create_task(self.engine.connect().start())
         try:
-            return await asyncio.shield(opening)
+            connection = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self._to_the_end(_given_back(opening))
+            await asyncio.wait({opening}, timeout=_OPENING_SECONDS)
+            opening.cancel()
+            with suppress(asyncio.CancelledError, *_FOREIGN):
+                stack.push_async_exit(await opening)
             raise
-
-    async def _closed(self, connection: AsyncConnection) -> None:
-        await asyncio.shield(self._to_the_end(connection.close()))
-
-    def _to_the_end(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Something that closing the database waits for; shielded, it does not end with whoever waits for it."""
-        going = asyncio.create_task(work)
-        self._going.add(going)
-        going.add_done_callback(self._going.discard)
-        return going
+        stack.push_async_exit(connection)
+        return connection
 
     async def raw_connection(self) -> Any:
         """A connection of the PostgreSQL driver outside the pool, for what a session holds; the caller closes it."""
@@ -266,11 +257,6 @@ def translated() -> Iterator[None]:
         if not _is_unavailable(error):
             raise
         raise StorageUnavailable from error
-
-
-async def _given_back(opening: asyncio.Task[AsyncConnection]) -> None:
-    with suppress(*_FOREIGN):  # whoever would be told has gone
-        await (await opening).close()
 
 
 def _is_full(error: BaseException) -> bool:

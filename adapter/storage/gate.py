@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 _NARROW_SECONDS = 30.0
 """How long no more are asked for than a full server let in."""
@@ -24,6 +25,7 @@ class Gate:
         self._allowed = most
         self._narrow_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._empty: asyncio.Event | None = None
 
     async def enter(self, seconds: float) -> None:
         """Pass when it is our turn; TimeoutError when it is not for so long."""
@@ -45,6 +47,15 @@ class Gate:
     def leave(self) -> None:
         self._inside -= 1
         self._let_in()
+        if self._empty is not None and not self._inside:
+            self._empty.set()
+
+    async def emptied(self, seconds: float) -> None:
+        """Return when nobody is inside, at the latest after so many seconds."""
+        self._empty = asyncio.Event()  # of the loop that runs now
+        if self._inside:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
 
     def narrow(self) -> bool:
         """The server let one who is inside have none: no more than the others, but always one; whether that is news."""

@@ -51,6 +51,27 @@ async def test_as_many_pass_as_there_is_room_for_and_the_others_in_the_order_of_
     await asyncio.gather(*asked)
 
 
+async def test_it_is_empty_when_the_last_has_left_and_nobody_waits_any_more() -> None:
+    gate = Gate(1)
+    await gate.enter(1)
+    late = asyncio.create_task(gate.enter(10))
+    await asyncio.sleep(0)
+    emptied = asyncio.create_task(gate.emptied(10))
+
+    gate.leave()
+    await late
+    assert not emptied.done()
+    gate.leave()
+    await asyncio.wait_for(emptied, 1)
+
+
+async def test_nobody_waits_longer_than_they_want_for_it_to_be_empty() -> None:
+    gate = Gate(1)
+    await gate.enter(1)
+
+    await asyncio.wait_for(gate.emptied(0.01), 1)
+
+
 async def test_after_a_refusal_as_many_pass_as_were_let_in_and_after_a_while_more_again() -> None:
     clock = Clock()
     gate = Gate(5, timer=clock)
