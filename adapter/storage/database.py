@@ -110,8 +110,10 @@ class Database:
         """What is being read or written is finished first, unless that takes seconds; nothing more is begun."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            await self._gate.emptied(_CLOSING_SECONDS)
-            await engine.dispose()
+            try:
+                await self._gate.emptied(_CLOSING_SECONDS)
+            finally:
+                await engine.dispose()
 
     async def __aenter__(self) -> Self:
         try:

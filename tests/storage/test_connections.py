@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 from adapter.errors import StorageUnavailable
 from adapter.storage import database as database_module
 from adapter.storage.database import Database
+from adapter.storage.gate import Gate
 from adapter.storage.tables import TOKENS
 
 _TOKEN = {"id": "t", "hash": b"", "kind": "api", "scopes": [], "created_at": datetime.now(UTC)}
@@ -99,6 +100,24 @@ async def test_what_is_being_written_is_kept_though_the_database_is_closed(datab
 
     async with database, database.read() as connection:
         assert (await connection.execute(sa.select(TOKENS.c.id))).scalars().all() == [_TOKEN["id"]]
+
+
+async def test_a_closing_that_is_cancelled_leaves_no_idle_connection_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    doorway = Doorway(database, "checkin")
+    doorway.on.set()
+    await asyncio.gather(*(_read(database) for _ in range(3)))
+    monkeypatch.setattr(Gate, "emptied", cancelled)
+
+    with pytest.raises(asyncio.CancelledError):
+        await database.close()
+
+    assert doorway.opened
+    assert {*map(id, doorway.opened)} <= {*map(id, doorway.closed)}
 
 
 async def test_whoever_is_cancelled_does_not_wait_for_a_server_that_never_answers(
